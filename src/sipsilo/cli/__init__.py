@@ -1,0 +1,1 @@
+"""The command `sipsilo`: one file a subcommand."""

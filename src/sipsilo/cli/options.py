@@ -1,0 +1,38 @@
+"""What the subcommands share: the settings for this start, and a word before leaving."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from sipsilo.config import ConfigError, Settings, load_settings
+
+ProxyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Send everything here, as in sip:127.0.0.1:5060;transport=tcp.",
+        show_default=False,
+    ),
+]
+TransportOption = Annotated[
+    Literal["udp", "tcp"] | None,
+    typer.Option(help="How to send it; else as the URI says, or udp.", show_default=False),
+]
+
+
+def settings_or_exit(path: Path | None, flags: Mapping[str, str | Sequence[str]]) -> Settings:
+    """The settings of file, environment and flags; or every mistake in a line of its own, and exit code 1."""
+    try:
+        return load_settings(path, os.environ, flags)
+    except ConfigError as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Say why on stderr and leave with exit code 1."""
+    print(message, file=sys.stderr)
+    raise typer.Exit(1)

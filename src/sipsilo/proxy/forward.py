@@ -1,0 +1,65 @@
+"""The request as it goes on: checked (§16.3), copied and changed (§16.6)."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from secrets import token_bytes
+
+from sipsilo.sip.errors import SipError
+from sipsilo.sip.headers import parse_number, parse_via
+from sipsilo.sip.message import Request
+from sipsilo.transaction.matching import new_branch
+
+_SECRET = token_bytes(16)
+
+
+def check_forwardable(request: Request) -> None:
+    """§16.3: hops left, no extension that we do not know, no loop. Raises SipError(483, 420, 482)."""
+    hops = request.get("max-forwards")
+    if hops is not None and parse_number(hops, "Max-Forwards") == 0:
+        raise SipError(483, "Too Many Hops", cause="hops")
+    required = request.values("proxy-require")
+    if required:
+        headers = (("Unsupported", ", ".join(required)),)
+        raise SipError(420, "Bad Extension", cause="proxy-require", headers=headers)
+    if _has_been_here(request):
+        raise SipError(482, "Loop Detected", cause="loop")
+
+
+def forwarded(request: Request, uri: str, routes: Sequence[str]) -> Request:
+    """A copy for one target: Request-URI, Route values before others, a hop less. The Via is still to come."""
+    copy = request.copy()
+    copy.uri_text = uri
+    hops = request.get("max-forwards")
+    left = 70 if hops is None else min(parse_number(hops, "Max-Forwards"), 255) - 1
+    copy.set("Max-Forwards", str(left))
+    for route in reversed(routes):
+        copy.prepend("Route", route)
+    return copy
+
+
+def loop_branch(request: Request) -> str:
+    """A branch for forwarding a request, by which it is known again if it comes back unchanged (§16.6 step 8)."""
+    return f"{new_branch()}.{_loop_mark(request)}"
+
+
+def _has_been_here(request: Request) -> bool:
+    vias = request.values("via")
+    if len(vias) < 2:
+        return False
+    mark = f".{_loop_mark(request)}"
+    return any((parse_via(via).branch or "").endswith(mark) for via in vias[1:])
+
+
+def _loop_mark(request: Request) -> str:
+    """§16.6 step 8: over what routes a request; RFC 5393: the same again is a loop, a new target a spiral."""
+    parts = (
+        request.uri_text,
+        request.call_id,
+        str(request.cseq.number),
+        request.from_.tag or "",
+        request.to.tag or "",
+        request.get("proxy-require") or "",
+        request.get("route") or "",
+    )
+    text = "\n".join(parts).encode("utf-8", "surrogateescape")
+    return blake2b(text, digest_size=6, key=_SECRET).hexdigest()

@@ -1,0 +1,37 @@
+"""Who we are: the hosts whose users we serve, and the addresses that are our own."""
+
+from collections.abc import Iterable
+
+from sipsilo.sip.message import Request
+from sipsilo.sip.headers import parse_name_addr
+from sipsilo.sip.uri import Aor, Uri
+from sipsilo.transport.flow import Address, bracketed
+from sipsilo.transport.responses import DEFAULT_PORT
+
+
+class Identity:
+    """`domains` are the hosts we serve, none for any; `addresses` what we listen on or advertise."""
+
+    def __init__(self, domains: Iterable[str], addresses: Iterable[Address]) -> None:
+        self._domains = frozenset(domains)
+        self._addresses = frozenset((bracketed(address.host), address.port) for address in addresses)
+
+    def serves(self, host: str) -> bool:
+        """Whether users of this host are ours."""
+        return not self._domains or host in self._domains
+
+    def owns(self, aor: Aor | None) -> bool:
+        """Whether this is the AoR of a user of ours."""
+        return aor is not None and self.serves(aor.host)
+
+    def is_own_address(self, uri: Uri) -> bool:
+        """Whether a URI without a user part points to this server."""
+        port = uri.port or DEFAULT_PORT
+        return (uri.host, port) in self._addresses or (
+            bool(self._domains) and uri.host in self._domains and any(port == own for _, own in self._addresses)
+        )
+
+    def strip_own_routes(self, request: Request) -> None:
+        """Take off the Route values at the top that name us (§16.4)."""
+        while (routes := request.values("route")) and self.is_own_address(parse_name_addr(routes[0]).uri):
+            request.replace_first("Route", None)

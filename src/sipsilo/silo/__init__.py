@@ -1,0 +1,1 @@
+"""The product: messages kept for those who are away, and their delivery."""

@@ -1,0 +1,214 @@
+"""Delivery: one owner's messages one after the other, many owners at once (SPEC.md chapter 4)."""
+
+import asyncio
+import time
+from enum import Enum, auto
+from typing import Protocol
+
+import structlog
+
+from sipsilo.sip.message import Response
+from sipsilo.sip.uri import Aor
+from sipsilo.silo.message import StoredMessage
+from sipsilo.silo.outcome import Verdict, failed_attempt, judge
+from sipsilo.silo.repository import Busy, PageRequest, Repository, RepositoryError
+from sipsilo.silo.statistics import Statistics
+
+LEASE = 10.0
+"""Seconds for which an owner is ours, unless renewed (DESIGN.md, rule 7)."""
+
+PAGE = 32
+"""Messages of an owner read at a time: few round trips, little memory."""
+
+DATABASE_PAUSE = 2.0
+"""Seconds before a delivery is tried again that the database has stopped."""
+
+log = structlog.get_logger(__name__)
+
+
+class Carrier(Protocol):
+    """Whoever can bring a message to a contact of its owner."""
+
+    def is_bound(self, owner: Aor) -> bool:
+        """Whether the owner has a contact that takes MESSAGEs."""
+
+    async def carry(self, message: StoredMessage) -> Response | None:
+        """Send a message; the final response, None when no contact is bound."""
+
+
+class Reason(Enum):
+    """Why a delivery is started."""
+
+    NEW_BINDING = auto()
+    """A phone has come back: everything is tried at once."""
+    REFRESH = auto()
+    """A binding was refreshed."""
+    STORED = auto()
+    """A message was stored for somebody who is there."""
+    RETRY = auto()
+    """The back-off is over."""
+
+
+class _Flush:
+    """A delivery under way. `wanted`: another pass was asked for meanwhile."""
+
+    __slots__ = ("ignore_backoff", "wanted")
+
+    def __init__(self, ignore_backoff: bool) -> None:
+        self.wanted = True
+        self.ignore_backoff = ignore_backoff
+
+
+class Delivery:
+    """Delivers what is stored. At most one flush an owner, at most `parallel` flushes at a time."""
+
+    def __init__(
+        self, repository: Repository, carrier: Carrier, statistics: Statistics, parallel: int
+    ) -> None:
+        self._repository = repository
+        self._carrier = carrier
+        self._statistics = statistics
+        self._slots = asyncio.Semaphore(parallel)
+        self._flushes: dict[Aor, _Flush] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._postponed: dict[Aor, float] = {}
+        self._undeleted: set[int] = set()
+        self._lease = 0.0
+        self._stopping = False
+
+    def is_running(self, owner: Aor) -> bool:
+        """Whether a flush to this owner is under way or waits for its turn."""
+        return owner in self._flushes
+
+    @property
+    def running(self) -> int:
+        """How many flushes there are."""
+        return len(self._flushes)
+
+    def start(self, owner: Aor, reason: Reason) -> None:
+        """Deliver what the owner has; if that is under way, look once more at its end."""
+        if self._stopping or self._is_postponed(owner, reason):
+            return
+        flush = self._flushes.get(owner)
+        if flush is not None:
+            flush.wanted = True
+            flush.ignore_backoff |= reason is Reason.NEW_BINDING
+            return
+        self._flushes[owner] = _Flush(reason is Reason.NEW_BINDING)
+        task = asyncio.create_task(self._run(owner))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _is_postponed(self, owner: Aor, reason: Reason) -> bool:
+        until = self._postponed.get(owner)
+        if until is None:
+            return False
+        if reason in (Reason.STORED, Reason.REFRESH) and time.time() < until:
+            return True
+        del self._postponed[owner]
+        return False
+
+    async def stop(self, timeout: float) -> None:
+        """Start nothing more; let the messages in flight end, for at most `timeout` seconds."""
+        self._stopping = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, owner: Aor) -> None:
+        flush = self._flushes[owner]
+        try:
+            async with self._slots:
+                while flush.wanted and not self._stopping:
+                    flush.wanted = False
+                    ignore_backoff, flush.ignore_backoff = flush.ignore_backoff, False
+                    await self._pass(owner, ignore_backoff)
+        except RepositoryError as error:
+            log.error("delivery stopped by the database", owner=str(owner), error=str(error))
+            asyncio.get_running_loop().call_later(DATABASE_PAUSE, self.start, owner, Reason.RETRY)
+        finally:
+            del self._flushes[owner]
+
+    async def _pass(self, owner: Aor, ignore_backoff: bool) -> None:
+        """Go once through the owner's messages, oldest first."""
+        after, claimed = 0, False
+        try:
+            while not self._stopping:
+                now = time.time()
+                lease = now + LEASE
+                page = await self._repository.claim(
+                    PageRequest(owner, after, now, lease, ignore_backoff, PAGE)
+                )
+                if isinstance(page, Busy):
+                    self._wait_for(owner, page)
+                    return
+                claimed = claimed or bool(page)
+                sent = await self._send_page(owner, page, lease)
+                if sent < PAGE:
+                    return
+                after = page[-1].mid
+        finally:
+            if claimed:
+                await self._repository.release(owner)
+
+    async def _send_page(self, owner: Aor, page: list[StoredMessage], lease: float) -> int:
+        """Send a page in order; how many of it were dealt with, less than all when the owner is done for now."""
+        for count, message in enumerate(page):
+            if self._stopping:
+                return count
+            now = time.time()
+            if now >= max(lease, self._lease):
+                # The process was stopped for long: another node may have taken the owner.
+                self.start(owner, Reason.RETRY)
+                return count
+            if message.expires > now and not await self._send(owner, message):
+                return count
+        return len(page)
+
+    async def _send(self, owner: Aor, message: StoredMessage) -> bool:
+        """Deliver one message; whether to go on with the next."""
+        if message.mid in self._undeleted:
+            await self._delete(message.mid)
+            return True
+        response = await self._carrier.carry(message)
+        if response is None:
+            await self._repository.forget_retries(owner)
+            return False
+        verdict = judge(response)
+        if verdict is Verdict.DELIVERED:
+            self._statistics.dumped_messages += 1
+            await self._delete(message.mid)
+            return True
+        self._statistics.failed_messages += 1
+        attempt = failed_attempt(response, message.attempts, time.time())
+        log.info("not delivered", owner=str(owner), mid=message.mid, status=response.status, attempt=attempt.number)
+        if verdict is Verdict.REFUSED:
+            await self._repository.record(message.mid, attempt)
+            return True
+        self._postponed[owner] = attempt.next_try
+        await self._repository.postpone(owner, message.mid, attempt)
+        return False
+
+    async def _delete(self, mid: int) -> None:
+        """Delete what was delivered; if the database cannot now, it is not sent again for that."""
+        self._undeleted.add(mid)
+        await self._repository.delete(mid)
+        self._undeleted.discard(mid)
+
+    def _wait_for(self, owner: Aor, busy: Busy) -> None:
+        delay = max(1.0, busy.until - time.time())
+        asyncio.get_running_loop().call_later(delay, self.start, owner, Reason.RETRY)
+
+    async def renew_claims(self) -> None:
+        """Keep what we deliver ours; to be called every third of a LEASE. Raises RepositoryError."""
+        if self._flushes:
+            lease = time.time() + LEASE
+            await self._repository.renew(lease)
+            self._lease = lease
+
+    async def retry_due(self) -> None:
+        """Start what is due after a back-off. Raises RepositoryError."""
+        for owner in await self._repository.due(time.time(), 1000):
+            self.start(owner, Reason.RETRY)

@@ -1,0 +1,196 @@
+"""The stored message: what is kept of a MESSAGE, and the MESSAGE that is made of it again."""
+
+import time
+from email.utils import formatdate
+from typing import NamedTuple
+
+from sipsilo.sip.errors import SipError
+from sipsilo.sip.headers import NameAddr, parse_date, parse_media_type, parse_number
+from sipsilo.sip.message import Request
+from sipsilo.sip.uri import Aor
+
+NEVER = 2**62
+"""`next_try` of a message that was refused for good (6xx)."""
+
+MAX_URI = 255
+MAX_OWNER_PART = 64
+MAX_CONTENT_TYPE = 255
+MAX_CALL_ID = 255
+MAX_EXTRA_HEADERS = 32_768
+"""What the columns hold (SPEC.md chapter 5). What is longer is refused, never cut."""
+
+# Those that belong to one hop, one dialog or one authentication, and those that have columns of their own.
+_NOT_REPLAYED = frozenset(
+    (
+        "via",
+        "route",
+        "record-route",
+        "path",
+        "contact",
+        "max-forwards",
+        "authorization",
+        "proxy-authorization",
+        "proxy-require",
+        "from",
+        "to",
+        "call-id",
+        "cseq",
+        "date",
+        "content-type",
+        "content-length",
+        # RFC 3325 §5: an identity counts only from a trusted peer, and no peer is trusted yet
+        "p-asserted-identity",
+        "p-preferred-identity",
+    )
+)
+_ONE_BYTE_CHARSETS = frozenset(("utf-8", "us-ascii"))
+
+
+class NotStorable(Exception):
+    """This MESSAGE is not kept; `status` and `reason` are what the sender should be told."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
+
+
+class Attempt(NamedTuple):
+    """How an attempt at delivery ended: its number, when the next may be made, the status."""
+
+    number: int
+    next_try: int
+    status: int | None
+
+
+NOT_TRIED = Attempt(0, 0, None)
+
+
+class StoredMessage(NamedTuple):
+    """A message in the silo. Times are Unix times in seconds; `mid` is 0 before it is stored.
+
+    `source` and `destination` are the From and To URIs, with the display names apart; `headers` are the
+    header lines to replay, unfolded, with CRLF between them.
+    """
+
+    mid: int
+    owner: Aor
+    source: str
+    source_name: str
+    destination: str
+    destination_name: str
+    content_type: str
+    body: bytes
+    headers: bytes
+    call_id: str
+    received: int
+    originated: int
+    expires: int
+    attempts: int = 0
+    next_try: int = 0
+    last_status: int | None = None
+
+    @classmethod
+    def from_request(
+        cls, request: Request, owner: Aor, now: float, lifetime: int, first_attempt: Attempt = NOT_TRIED
+    ) -> "StoredMessage":
+        """What is kept of a MESSAGE for `owner`. Raises NotStorable, or SipError for a bad header."""
+        content_type = request.get("content-type") or ""
+        if request.body and not content_type:
+            raise NotStorable(400, "Missing Content-Type")  # RFC 3261 §20.15: MUST with a body
+        if content_type:
+            parse_media_type(content_type)
+        date = parse_date(request.get("date") or "")
+        message = cls(
+            mid=0,
+            owner=owner,
+            source=request.from_.uri_text,
+            source_name=request.from_.display,
+            destination=request.to.uri_text,
+            destination_name=request.to.display,
+            content_type=content_type,
+            body=request.body,
+            headers=_replayed(request),
+            call_id=request.call_id,
+            received=int(now),
+            originated=int(now if date is None else date),
+            expires=_expiry(request, now, date, lifetime),
+            attempts=first_attempt.number,
+            next_try=first_attempt.next_try,
+            last_status=first_attempt.status,
+        )
+        message._check_lengths()
+        return message
+
+    def _check_lengths(self) -> None:
+        fits = (
+            len(self.owner.user) <= MAX_OWNER_PART
+            and len(self.owner.host) <= MAX_OWNER_PART
+            and max(len(self.source), len(self.destination)) <= MAX_URI
+            and max(len(self.source_name), len(self.destination_name)) <= MAX_URI
+            and len(self.content_type) <= MAX_CONTENT_TYPE
+            and len(self.call_id) <= MAX_CALL_ID
+            and len(self.headers) <= MAX_EXTRA_HEADERS
+        )
+        if not fits:
+            raise NotStorable(513, "Header Too Long To Be Stored")
+        kept = (self.source, self.source_name, self.destination, self.destination_name, self.content_type)
+        try:
+            "".join((*kept, self.call_id)).encode()
+        except UnicodeEncodeError:
+            raise NotStorable(400, "Header Is Not UTF-8") from None  # RFC 3261 §7.3.1
+
+    def to_request(self, request_uri: str, call_id: str, from_tag: str, *, add_date: bool) -> Request:
+        """The MESSAGE that delivers it (SPEC.md chapter 4, Lossless), without Via and Route."""
+        source = NameAddr(self.source_name, self.source, (("tag", from_tag),))
+        destination = NameAddr(self.destination_name, self.destination)
+        headers = [
+            ("Max-Forwards", "70"),
+            ("From", str(source)),
+            ("To", str(destination)),
+            ("Call-ID", call_id),
+            ("CSeq", "1 MESSAGE"),
+            ("Date", formatdate(self.originated, usegmt=True)),
+        ]
+        if self.headers:
+            for line in self.headers.decode("utf-8", "surrogateescape").split("\r\n"):
+                name, _, value = line.partition(":")
+                headers.append((name, value[1:]))
+        if self.content_type:
+            headers.append(("Content-Type", self.content_type))
+        body = self._dated_body() if add_date else self.body
+        return Request.build("MESSAGE", request_uri, headers, body)
+
+    def _dated_body(self) -> bytes:
+        """The body, told to be an old one where that can be done without harm (parameter add_date)."""
+        if not self.content_type or b"content-encoding" in self.headers.lower():
+            return self.body
+        media = parse_media_type(self.content_type)
+        charset = (media.param("charset") or "utf-8").lower()
+        if media.essence != "text/plain" or not (charset in _ONE_BYTE_CHARSETS or charset.startswith("iso-8859-")):
+            return self.body
+        return f"[Offline message - {time.ctime(self.received)}] ".encode() + self.body
+
+
+def _replayed(request: Request) -> bytes:
+    lines = [
+        f"{line.partition(':')[0].rstrip()}: {value}"
+        for name, value, line in request.fields
+        if name not in _NOT_REPLAYED
+    ]
+    return "\r\n".join(lines).encode("utf-8", "surrogateescape") if lines else b""
+
+
+def _expiry(request: Request, now: float, date: float | None, lifetime: int) -> int:
+    """RFC 3428 §4: Expires counts from Date when there is one, else from when it came."""
+    text = request.get("expires")
+    if text is None:
+        return int(now) + lifetime
+    try:
+        wanted = parse_number(text, "Expires")
+    except SipError:
+        return int(now) + lifetime  # RFC 3261 §20.19: a malformed value is as good as none
+    expires = min(now + lifetime, (now if date is None else date) + wanted)
+    if expires <= now:
+        raise NotStorable(480, "Expired")
+    return int(expires)

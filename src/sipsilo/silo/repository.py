@@ -1,0 +1,69 @@
+"""What the silo needs of a database."""
+
+from collections.abc import Awaitable
+from typing import NamedTuple, Protocol
+
+from sipsilo.sip.uri import Aor
+from sipsilo.silo.message import Attempt, StoredMessage
+
+
+class RepositoryError(Exception):
+    """The database did not do what was asked."""
+
+
+class PageRequest(NamedTuple):
+    """Which messages of an owner are asked for, for delivery by this node until the time `lease`.
+
+    `after`: only those with a higher number. `now`: only unexpired ones, and (unless `ignore_backoff`) only
+    those whose next attempt is due.
+    """
+
+    owner: Aor
+    after: int
+    now: float
+    lease: float
+    ignore_backoff: bool
+    limit: int
+
+
+class Busy(NamedTuple):
+    """Another node delivers to this owner, until then."""
+
+    until: float
+
+
+class Repository(Protocol):
+    """Messages and claims. Every method returns after its commit and raises RepositoryError."""
+
+    def add(self, message: StoredMessage) -> Awaitable[int]:
+        """Keep a message; its number."""
+
+    def delete(self, mid: int) -> Awaitable[None]:
+        """Delete a message that was delivered."""
+
+    def record(self, mid: int, attempt: Attempt) -> Awaitable[None]:
+        """Note how an attempt ended."""
+
+    def postpone(self, owner: Aor, mid: int, attempt: Attempt) -> Awaitable[None]:
+        """Note an attempt after which nothing of the owner's is to be tried before `attempt.next_try`."""
+
+    def claim(self, request: PageRequest) -> Awaitable[list[StoredMessage] | Busy]:
+        """The next messages of an owner, oldest first, with the owner claimed for us when there are any."""
+
+    def release(self, owner: Aor) -> Awaitable[None]:
+        """Give up the claim on an owner."""
+
+    def renew(self, lease: float) -> Awaitable[None]:
+        """Prolong all claims of this node."""
+
+    def forget_retries(self, owner: Aor) -> Awaitable[None]:
+        """The owner is away: nothing is retried before they register."""
+
+    def due(self, now: float, limit: int) -> Awaitable[list[Aor]]:
+        """Owners of messages whose next attempt is due."""
+
+    def next_due(self) -> Awaitable[float | None]:
+        """When the next of them is due."""
+
+    def purge(self, now: float, limit: int) -> Awaitable[int]:
+        """Delete up to `limit` expired messages; how many there were."""

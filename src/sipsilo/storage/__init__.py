@@ -1,0 +1,1 @@
+"""The database: one file per topic, all their work committed in groups."""
