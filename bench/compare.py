@@ -31,7 +31,7 @@ PARTS: dict[str, tuple[Part, int]] = {  # and how many messages when --count doe
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 measured, 1 sipsilo lost, doubled, disordered or refused something, 2 could not run."""
     options = parse_arguments(argv)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     try:
         with ExitStack() as stack:
             return bench(options, stack)
@@ -110,8 +110,9 @@ def make_contestants(options: argparse.Namespace, scratch: Path, stack: ExitStac
         contestants += [Kamailio(directory(f"kamailio{n}"), database, n) for n in options.children]
     for contestant in contestants:
         stack.callback(contestant.stop)
-    # A second Ctrl-C must not keep the servers alive.
-    stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    # Unwound first: a second Ctrl-C must not keep the servers alive.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        stack.callback(signal.signal, number, signal.SIG_IGN)
     return contestants
 
 
@@ -127,9 +128,7 @@ def machine_facts(contestants: Sequence[Contestant], scratch: Path) -> dict[str,
     return facts
 
 
-def measure_all(
-    options: argparse.Namespace, contestants: Sequence[Contestant], generator: Generator
-) -> list[Run]:
+def measure_all(options: argparse.Namespace, contestants: Sequence[Contestant], generator: Generator) -> list[Run]:
     """Part by part, the contestants in turn, `reps` times: the machine's moods meet all of them alike."""
     runs = []
     for round_ in range(1, options.reps + 1):
@@ -144,9 +143,7 @@ def measure_all(
     return runs
 
 
-def measure_one(
-    part: Part, contestant: Contestant, generator: Generator, count: int, profile: Path | None
-) -> Run:
+def measure_one(part: Part, contestant: Contestant, generator: Generator, count: int, profile: Path | None) -> Run:
     """One run; the contestant is stopped after it, so that it does not disturb the next one's."""
     if profile:
         profile.parent.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,7 @@ def store(server: Contestant, generator: Generator, count: int, profile: Path | 
 
 
 def latency(server: Contestant, generator: Generator, count: int, profile: Path | None) -> Run:
-    """`count` MESSAGEs to absent users at RATE a second, whatever the answers: the time from each to its 202."""
+    """`count` MESSAGEs to absent users at RATE a second, whatever the answers: the time to each 202."""
     server.start(profile)
     generator.store(server.port, "warm", WARM_UP, STORE_USERS, WINDOW)
     time.sleep(REST_SECONDS)
@@ -109,8 +109,8 @@ def latency(server: Contestant, generator: Generator, count: int, profile: Path 
 def deliver(server: Contestant, generator: Generator, count: int, profile: Path | None) -> Run:
     """Fills the silo with `count` messages for DELIVER_USERS users, restarts the server, registers everybody.
 
-    The time runs from the first REGISTER to the first arrival of the last message; the CPU until the server has
-    deleted what it delivered. The sink goes on answering until then, so that what is sent twice is answered twice.
+    The time runs from the first REGISTER to the first arrival of the last message; the CPU until the server
+    has deleted what it delivered. The sink answers until then, so that what is sent twice is answered twice.
     """
     users = DELIVER_USERS
     server.start()

@@ -91,14 +91,14 @@ class MariaDB:
             for path in (self._directory, self._data):
                 shutil.chown(path, "mysql", "mysql")
         options = ["--auth-root-authentication-method=normal", "--skip-test-db"]
-        done = subprocess.run(
-            [self._installer, "--no-defaults", *self._as_user, f"--datadir={self._data}", *options],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise BenchError(f"mariadb-install-db failed:\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
+        argv = [self._installer, "--no-defaults", *self._as_user, f"--datadir={self._data}", *options]
+        installer = Daemon("mariadb-install-db", self._directory / "install.log")
+        try:
+            installer.start(argv, cwd=self._directory)
+            if installer.wait():
+                raise BenchError(f"mariadb-install-db failed:\n{installer.output[-2000:]}")
+        finally:
+            installer.stop()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -6,9 +6,8 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-
-from measure import process_tree
 
 STOP_SECONDS = 30  # a graceful stop: MariaDB writes its buffers back, Kamailio waits for its children
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are, and where a user's PATH does not look
@@ -72,19 +71,22 @@ class Daemon:
             self.check_alive()
             time.sleep(0.02)
 
+    def wait(self) -> int:
+        """Waits until it ends by itself; its exit status."""
+        return self._process.wait() if self._process else 0
+
     def check_alive(self) -> None:
         """BenchError with the end of its output when the process has ended by itself."""
         if self._process and self._process.poll() is not None:
             raise BenchError(f"{self.name} ended (status {self._process.returncode}):\n{self.output[-2000:]}")
 
     def stop(self) -> None:
-        """SIGTERM; after STOP_SECONDS SIGKILL to it and all below it. Nothing when it does not run."""
-        if self._process and self._process.poll() is None:
+        """SIGTERM; SIGKILL after STOP_SECONDS, and to children that outlive it. Nothing when none runs."""
+        if self._process:
             self._process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                for pid in process_tree(self._process.pid):
-                    os.kill(pid, signal.SIGKILL)
-                self._process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         self._process = None  # last, so that a stop that was interrupted can be done again

@@ -5,12 +5,14 @@ end in one final response.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from math import inf
 
 import structlog
 
 from sipsilo.counters import Counters
 from sipsilo.sip.errors import SipError
+from sipsilo.sip.headers import Via
 from sipsilo.sip.message import Request, Response
 from sipsilo.sip.validation import check_request
 from sipsilo.transaction.client import ClientTransaction
@@ -60,20 +62,25 @@ class Incoming:
         self._endpoint.respond(self._transaction, response)
 
 
-Handler = Callable[[Incoming], Awaitable[None]]
+Handler = Callable[[Incoming], Coroutine[None, None, None]]
+
+
+async def _not_ready(incoming: Incoming) -> None:
+    incoming.reply(503, headers=[RETRY_AFTER])
 
 
 class Endpoint:
-    """Give it a handler, let it `listen`; send requests with `send`."""
+    """Set its handler, let its transport `listen`; send requests with `send`."""
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler = _not_ready, limits: Limits | None = None) -> None:
         self.counters = Counters()
         self.transport = TransportLayer(self, self.counters.add, limits)
-        self._handler = handler
+        self.handler = handler
         self._transactions = Transactions(limit=MAX_TRANSACTIONS)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._handling: set[asyncio.Task[None]] = set()
+        self._armed_for = inf
+        self._in_hand: set[asyncio.Task[None]] = set()
         self._draining = False
         # the client transactions over each connection, which fail with it
         self._waiting: dict[Flow, set[ClientTransaction]] = {}
@@ -132,22 +139,30 @@ class Endpoint:
         if self._draining:
             self.reply(transaction, 503, None, [RETRY_AFTER], b"")
             return
-        task = self._loop.create_task(self._handle(Incoming(self, transaction, flow)))
-        self._handling.add(task)
-        task.add_done_callback(self._handling.discard)
+        self._spawn(self._handle(Incoming(self, transaction, flow)))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        self._in_hand.add(self._loop.create_task(work))
+
+    def _done(self) -> None:
+        """To be called at the end of what `_spawn` started: cheaper than a callback, which costs a turn of the loop."""
+        self._in_hand.discard(asyncio.current_task())
 
     async def _handle(self, incoming: Incoming) -> None:
-        """Every request ends in exactly one final response (DESIGN.md, rule 9)."""
+        """Every request ends in exactly one final response."""
         try:
-            await self._handler(incoming)
+            await self.handler(incoming)
         except SipError as error:
             self.counters.add(f"refused.{error.cause}")
             if not incoming.answered:
                 incoming.reply(error.status, error.reason, error.headers)
         except Exception:
-            log.exception("request failed", method=incoming.request.method, call_id=incoming.request.get("call-id"))
+            request = incoming.request
+            log.exception("request failed", method=request.method, call_id=request.get("call-id"))
             if not incoming.answered:
                 incoming.reply(500)
+        finally:
+            self._done()
 
     def _response_received(self, response: Response) -> None:
         matched = self._transactions.receive_response(response, self._loop.time())
@@ -192,18 +207,23 @@ class Endpoint:
     def _send_answer(self, transaction: ServerTransaction, response: Response | None) -> None:
         if response is not None:
             assert isinstance(transaction.context, Flow)
-            self._send_response(response, transaction.context)
+            self._send_response(response, transaction.context, transaction.request.via)
 
     def _answer_statelessly(
-        self, request: Request, flow: Flow, status: int, reason: str | None, headers: Iterable[tuple[str, str]] = ()
+        self,
+        request: Request,
+        flow: Flow,
+        status: int,
+        reason: str | None,
+        headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         self._send_response(self._transactions.stateless_response(request, status, reason, headers), flow)
 
-    def _send_response(self, response: Response, flow: Flow) -> None:
+    def _send_response(self, response: Response, flow: Flow, via: Via | None = None) -> None:
         """The way back of §18.2.2: the connection it came on, or by the Via over the same UDP socket."""
         try:
             if isinstance(flow, UdpFlow):
-                flow = UdpFlow(flow.socket, response_address(response.via, flow.remote))
+                flow = UdpFlow(flow.socket, response_address(via or response.via, flow.remote))
             elif flow.closed:
                 self._send_over_new_connection(response, flow)
                 return
@@ -214,15 +234,15 @@ class Endpoint:
     def _send_over_new_connection(self, response: Response, flow: Flow) -> None:
         # §18.2.2: "if that connection attempt fails", the sent-by port of the received address is next
         remote = Address(flow.remote.host, response.via.port or DEFAULT_PORT)
-        task = self._loop.create_task(self._deliver_response(response, flow.transport, remote))
-        self._handling.add(task)
-        task.add_done_callback(self._handling.discard)
+        self._spawn(self._deliver_response(response, flow.transport, remote))
 
     async def _deliver_response(self, response: Response, transport: str, remote: Address) -> None:
         try:
             (await self.transport.flow_to(transport, remote)).send(response.to_bytes())
         except FlowClosed:
             self.counters.add("dropped.flow_closed")
+        finally:
+            self._done()
 
     # -- asking
 
@@ -266,14 +286,15 @@ class Endpoint:
 
     def _arm(self) -> None:
         deadline = self._transactions.next_deadline()
-        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
+        if deadline is None or self._armed_for <= deadline:
             return
         if self._timer is not None:
             self._timer.cancel()
+        self._armed_for = deadline
         self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
-        self._timer = None
+        self._timer, self._armed_for = None, inf
         for output in self._transactions.advance(self._loop.time()):
             if isinstance(output, Send):
                 self._send_again(output)
@@ -302,12 +323,12 @@ class Endpoint:
         """Take no new requests (503) and connections; let those in hand end, for at most `timeout` seconds."""
         self._draining = True
         self.transport.stop_listening()
-        if self._handling:
-            await asyncio.wait(self._handling, timeout=timeout)
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=timeout)
 
     async def close(self) -> None:
         """Close all sockets."""
-        for task in list(self._handling):
+        for task in list(self._in_hand):
             task.cancel()
         if self._timer is not None:
             self._timer.cancel()

@@ -1,6 +1,7 @@
 """The server: everything put together, started, and stopped without losing anything."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -11,7 +12,7 @@ import structlog
 import uvloop
 
 from sipsilo.config import Listen, Settings
-from sipsilo.endpoint import Endpoint, Incoming
+from sipsilo.endpoint import Endpoint
 from sipsilo.reach import Reach
 from sipsilo.registrar.binding import RegistrarLimits
 from sipsilo.registrar.location import Location
@@ -42,7 +43,7 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._engine = Engine(settings.msilo.db_url, settings.msilo.max_pending_stores)
-        self._endpoint = Endpoint(self._route_request, _limits(settings))
+        self._endpoint = Endpoint(limits=_limits(settings))
         self._route: DefaultRoute | None = None
         self._purging: asyncio.Task[None] | None = None
 
@@ -60,8 +61,12 @@ class Server:
         listening = [await self._listen(listen) for listen in self._settings.server.listen]
         self._route = self._build_route(messages, location, mark, listening)
         self._route.silo.start()
+        self._endpoint.handler = self._route
         self._purging = asyncio.create_task(self._purge(location))
-        return [f"{listen.transport}:{address}" for listen, address in zip(self._settings.server.listen, listening, strict=True)]
+        return [
+            f"{listen.transport}:{address}"
+            for listen, address in zip(self._settings.server.listen, listening, strict=True)
+        ]
 
     async def _listen(self, listen: Listen) -> Address:
         point = ListenPoint(listen.transport.upper(), Address(listen.host, listen.port), _advertised(listen))
@@ -83,18 +88,11 @@ class Server:
         ]
         return DefaultRoute(
             identity=Identity(settings.server.domains, [*listening, *advertised]),
-            location=location,
             registrar=Registrar(location, _registrar_limits(settings)),
             carrier=carrier,
             relay=Relay(self._endpoint, reach, settings.proxy.relay_timeout),
             silo=Silo(messages, carrier, _silo_settings(settings)),
         )
-
-    async def _route_request(self, incoming: Incoming) -> None:
-        if self._route is None:  # a socket is bound before the last part is there
-            incoming.reply(503)
-        else:
-            await self._route(incoming)
 
     async def _purge(self, location: Location) -> None:
         while True:
@@ -157,6 +155,9 @@ def _node_id(settings: Settings) -> str:
 def run(settings: Settings) -> int:
     """Run a server until SIGTERM or SIGINT; the exit code."""
     configure_logging()
+    # What is there now lives as long as the server; requests come and go by reference counts alone.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     try:
         uvloop.run(_serve(settings))
     except StartError as error:
@@ -191,4 +192,9 @@ async def _serve(settings: Settings) -> None:
         await stopping.wait()
     finally:
         counts = await server.stop()
-    print("sipsilo stopped:", *(f"{name}={count}" for name, count in counts.items()), file=sys.stderr, flush=True)
+    print(
+        "sipsilo stopped:",
+        *(f"{name}={count}" for name, count in counts.items()),
+        file=sys.stderr,
+        flush=True,
+    )

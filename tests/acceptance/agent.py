@@ -60,6 +60,7 @@ class Agent:
         self._send: Callable[[bytes], None]
         self._close: Callable[[], None]
         self._prefix = secrets.token_hex(4)
+        self.user = f"user-{self._prefix}"  # a name that no other agent has
         self._numbers = itertools.count(1)
         self._pending: dict[str, _Transaction] = {}
         self._answered: dict[str, bytes] = {}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.server import Server
 
 StartServer = Callable[..., Server]
@@ -26,6 +27,15 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     for server in servers:
         server.close()
         print(server.log)  # noqa: T201  pytest shows it when the test has failed
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests of a module, for those that can live with what the others leave in it."""
+    server = Server(tmp_path_factory.mktemp("server"), {})
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.agent import DOMAIN
 from tests.acceptance.programs import LOOPBACK, wait_until
 

@@ -64,11 +64,18 @@ class Process:
 
     def run(self) -> NoReturn:
         """Serve until told to leave, or until nobody listens any more."""
+        commands = b""
         while True:
             self._endpoint.libHandleEvents(10)
-            if select.select([sys.stdin], [], [], 0)[0]:
-                line = sys.stdin.readline()
-                self._do(json.loads(line) if line else {"do": "leave"})
+            # Read past Python's buffer, into which select() does not see.
+            if not select.select([sys.stdin], [], [], 0)[0]:
+                continue
+            data = os.read(sys.stdin.fileno(), 65_536)
+            *lines, commands = (commands + data).split(b"\n")
+            for line in lines:
+                self._do(json.loads(line))
+            if not data:
+                self._leave()
 
     def _do(self, command: dict[str, str]) -> None:
         match command["do"]:

@@ -102,23 +102,23 @@ class Server:
         if self._process is not None:
             self.kill()
 
-    def query(self, sql: str) -> list[tuple[object, ...]]:
+    def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         """Ask the server's database."""
         with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection:
-            return connection.execute(sql).fetchall()
+            return connection.execute(sql, values).fetchall()
 
-    def bodies(self) -> list[str]:
-        """The bodies of all stored messages in the order of their ids."""
-        rows = self.query("SELECT body FROM silo ORDER BY mid")
+    def bodies(self, owner: str = "") -> list[str]:
+        """The bodies of all stored messages, or of one user's, in the order of their ids."""
+        rows = self.query("SELECT body FROM silo WHERE ? IN ('', username) ORDER BY mid", owner)
         return [body.decode() if isinstance(body, bytes) else str(body) for (body,) in rows]
 
-    def stored(self) -> int:
-        """How many messages are stored."""
-        return len(self.query("SELECT 1 FROM silo"))
+    def stored(self, owner: str = "") -> int:
+        """How many messages are stored, or how many of one user."""
+        return len(self.bodies(owner))
 
-    def wait_empty(self, timeout: float = 10) -> None:
-        """Wait until no message is stored any more."""
-        wait_until(lambda: not self.stored(), "an empty silo table", timeout)
+    def wait_empty(self, owner: str = "") -> None:
+        """Wait until no message, or none of one user, is stored any more."""
+        wait_until(lambda: not self.stored(owner), "an empty silo table")
 
 
 def read_counters(log: str) -> dict[str, int]:

@@ -5,10 +5,10 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
-from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
+
 from tests.acceptance.agent import DOMAIN
 from tests.acceptance.conftest import StartServer
 from tests.acceptance.programs import LOOPBACK, wait_until
@@ -53,17 +53,17 @@ ANSWERED = {
     "no-from": (request(From=""), 400),
     "no-to": (request(To=""), 400),
     "two-call-ids": (request(more="Call-ID: another\r\n"), 400),
+    "two-lengths": (request(more="Content-Length: 1\r\n"), 400),
     "line-without-colon": (request(more="no header\r\n"), 400),
     "too-many-headers": (request(more=MANY_HEADERS), 400),
     "no-hop-left": (request(Max_Forwards="0"), 483),
-    "unknown-extension": (request(more="Require: telepathy\r\n"), 420),
+    "unknown-extension": (request(more="Proxy-Require: telepathy\r\n"), 420),
 }
 
 # Answered with this status; over TCP it is not known where the next message begins, so the connection ends.
 LENGTHS = {
     "length-of-no-number": (request(Content_Length="two"), 400),
     "negative-length": (request(Content_Length="-2"), 400),
-    "two-lengths": (request(more="Content-Length: 1\r\n"), 400),
     "oversized-body": (request(Content_Length="10000000"), 413),
 }
 
@@ -77,6 +77,27 @@ DROPPED = {
     "response-to-nothing": request("SIP/2.0 200 OK"),
 }
 
+# What counts them, each a word of the line that the server ends with.
+COUNTERS = [
+    "dropped.garbage",
+    "dropped.truncated",
+    "dropped.oversized",
+    "dropped.malformed",
+    "dropped.unmatched_response",
+    "refused.content-length",
+    "refused.cseq",
+    "refused.headers",
+    "refused.hops",
+    "refused.malformed",
+    "refused.method",
+    "refused.oversized",
+    "refused.proxy-require",
+    "refused.repeated",
+    "refused.request-line",
+    "refused.version",
+    "connections.refused",
+    "connections.idle",
+]
 
 NUMBERS = itertools.count()
 
@@ -133,15 +154,6 @@ class Client:
         answer = self.answer()
         assert answer.method == "OPTIONS", answer
         return answer.status
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all that it must survive."""
-    server = Server(Path(tmp_path_factory.mktemp("server")), {})
-    server.start()
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -283,3 +295,21 @@ def accepts_connection(server: Server) -> bool:
     with closing(Client(server, "tcp")) as client, suppress(AssertionError, ConnectionError):
         return client.options() == 200
     return False
+
+
+def test_each_class_is_counted(start_server: StartServer) -> None:
+    server = start_server(server={"max_connections": 1, "idle_timeout": 1})
+    with closing(Client(server, "udp")) as udp:
+        for data, _ in (ANSWERED | LENGTHS).values():
+            udp.send(data)
+        for data in DROPPED.values():
+            udp.send(data)
+        udp.send(request(Content_Length="20"))
+        udp.send(request()[:200])
+        with closing(Client(server, "tcp")) as slow, closing(Client(server, "tcp")) as refused:
+            assert refused.receive() is None
+            slow.send(request()[:100])
+            assert slow.receive() is None
+    counters = server.stop()
+    missing = [name for name in COUNTERS if not counters.get(name)]
+    assert not missing, counters

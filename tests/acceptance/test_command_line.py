@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from tests.acceptance.programs import LOOPBACK, wait_until
 from tests.acceptance.server import Server
 from tests.acceptance.test_phones import OFFLINE

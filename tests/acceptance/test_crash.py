@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+
 from tests.acceptance.agent import Agent, closed_loop
 from tests.acceptance.server import Server
 from tests.acceptance.test_order import number_in

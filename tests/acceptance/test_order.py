@@ -5,6 +5,7 @@ from collections import defaultdict
 from functools import partial
 
 import pytest
+
 from tests.acceptance.agent import Agent, closed_loop, two_agents
 from tests.acceptance.server import Server
 from tests.acceptance.wire import Sip
@@ -44,11 +45,11 @@ def test_500_messages_to_one_user_come_in_order_one_at_a_time(server: Server, tr
                 assert (await alice.message("bob", f"number {number}")).status == 202
             assert (await bob.register("bob")).status == 200
             await bob.until_received(500, 30)
+            await asyncio.to_thread(server.wait_empty)
             assert [number_in(message) for message in bob.received] == list(range(500))
             assert receiver.early == 0
 
     asyncio.run(scenario())
-    server.wait_empty()
 
 
 def test_10000_messages_to_200_users_come_once_each(server: Server) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from functools import partial
 
 import pytest
+
 from tests.acceptance.agent import Agent, closed_loop, two_agents
 from tests.acceptance.server import Server
 from tests.acceptance.test_order import SlowReceiver, number_in

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.server import Server
 from tests.acceptance.sipp import run_sipp
 

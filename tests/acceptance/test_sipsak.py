@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.acceptance.programs import LOOPBACK, find_program, free_port
 from tests.acceptance.server import Server
 

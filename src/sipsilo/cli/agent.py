@@ -63,9 +63,7 @@ class NextHop:
         return f"{self.address} ({self.transport})"
 
 
-async def find_next_hop(
-    target: Uri, proxy: str | None, transport: Transport | None, size: int = 0
-) -> NextHop:
+async def find_next_hop(target: Uri, proxy: str | None, transport: Transport | None, size: int = 0) -> NextHop:
     """The proxy if there is one, else what the target's URI names; by host name and port.
 
     `transport` goes over the URI's parameter; a request of more than 1300 bytes `size` goes over TCP else.
@@ -136,9 +134,7 @@ class Agent:
             return response
         if response.status == 408:
             raise _no_answer(self._hop, "silence")
-        raise _no_answer(
-            self._hop, "connection refused" if self._hop.transport == "udp" else "connection lost"
-        )
+        raise _no_answer(self._hop, "connection refused" if self._hop.transport == "udp" else "connection lost")
 
 
 @asynccontextmanager

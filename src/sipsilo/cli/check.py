@@ -9,9 +9,7 @@ from sipsilo.cli.options import settings_or_exit
 
 
 def check(
-    config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file to look at.")
-    ],
+    config: Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration file to look at.")],
 ) -> None:
     """Check a configuration file, without starting anything.
 

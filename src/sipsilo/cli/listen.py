@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Coroutine
 from typing import Annotated
 
 import typer
@@ -33,7 +34,7 @@ REFRESH_AT = 0.8
 GOODBYE = 5.0
 """Seconds that the answer to the last REGISTER may take."""
 LOOK_AROUND = 1.0
-"""Seconds between two looks whether the connection is still there."""
+"""Seconds between two looks at the connection and the time to register again."""
 
 
 def listen(
@@ -67,9 +68,8 @@ async def _listen(aor: Uri, proxy: str | None, transport: Transport | None, coun
     hop = await find_next_hop(aor, proxy, transport)
     inbox = _Inbox(count)
     async with open_agent(hop, inbox.receive) as agent:
-        registration = _Registration(agent, aor, hop.transport)
-        await registration.make()
         _end_on_signal(inbox.full)
+        registration = _Registration(agent, aor, hop.transport)
         await registration.keep(inbox.full)
         await registration.end()
     if inbox.failure is not None:
@@ -87,6 +87,18 @@ def _end_on_signal(end: asyncio.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+
+
+async def _unless(end: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Wait for some work, but only until `end` is set."""
+    task = asyncio.ensure_future(work)
+    ending = asyncio.ensure_future(end.wait())
+    await asyncio.wait((task, ending), return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if task.done():
+        task.result()
+    else:
+        task.cancel()
 
 
 class _Inbox:
@@ -134,30 +146,28 @@ class _Registration:
     def __init__(self, agent: Agent, aor: Uri, transport: Transport) -> None:
         self._agent = agent
         self._aor = aor
-        self._contact = f"sip:{aor.user}@{agent.flow.local}{";transport=tcp" if transport == "tcp" else ""}"
+        suffix = ";transport=tcp" if transport == "tcp" else ""
+        self._contact = f"sip:{aor.user}@{agent.flow.local}{suffix}"
         self._call_id = new_token()
         self._number = 0
         self._refresh = 0.0
 
     async def keep(self, end: asyncio.Event) -> None:
-        """Refresh the binding in time, until `end` is set. Raises AgentError."""
+        """Register, and again in time, until `end` is set. Raises AgentError."""
         loop = asyncio.get_running_loop()
         while not end.is_set():
             if self._agent.flow.closed:
                 raise AgentError("connection lost")
             if loop.time() >= self._refresh:
-                await self.make()
+                await _unless(end, self._make())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(end.wait(), min(LOOK_AROUND, self._refresh - loop.time()))
+                await asyncio.wait_for(end.wait(), LOOK_AROUND)
 
-    async def make(self) -> None:
-        """Register. Raises AgentError."""
+    async def _make(self) -> None:
         response = await self._agent.ask(self._request(EXPIRES))
         granted = self._granted(response)
         seconds = f", for {granted} s" if response.status < 300 else ""
-        print(
-            f"REGISTER {self._aor}: {response.status} {response.reason}{seconds}", file=sys.stderr, flush=True
-        )
+        print(f"REGISTER {self._aor}: {response.status} {response.reason}{seconds}", file=sys.stderr, flush=True)
         if response.status >= 300:
             raise AgentError(f"{self._aor} is not registered")
         self._refresh = asyncio.get_running_loop().time() + granted * REFRESH_AT

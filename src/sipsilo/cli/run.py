@@ -41,6 +41,6 @@ def run(
     given = {"--listen": listen, "--domain": domain, "--db-url": db_url}
     settings = settings_or_exit(config, {flag: value for flag, value in given.items() if value})
     # Only this subcommand needs the server and its libraries; the others start without them.
-    from sipsilo import server
+    from sipsilo.server import run as serve
 
-    raise typer.Exit(server.run(settings))
+    raise typer.Exit(serve(settings))

@@ -22,18 +22,12 @@ from sipsilo.sip.uri import Uri
 
 
 def send(
-    to: Annotated[
-        str, typer.Argument(metavar="URI", help="Whom the message is for, as in sip:bob@localhost.")
-    ],
+    to: Annotated[str, typer.Argument(metavar="URI", help="Whom the message is for, as in sip:bob@localhost.")],
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What it says.")],
-    sender: Annotated[
-        str, typer.Option("--from", metavar="URI", help="Who sends it, as in sip:alice@localhost.")
-    ],
+    sender: Annotated[str, typer.Option("--from", metavar="URI", help="Who sends it, as in sip:alice@localhost.")],
     proxy: ProxyOption = None,
     transport: TransportOption = None,
-    count: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Send it so often, one after the other.")
-    ] = 1,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Send it so often, one after the other.")] = 1,
 ) -> None:
     """Send a text message and print what it is answered.
 
@@ -57,9 +51,7 @@ def send(
         raise typer.Exit(1)
 
 
-async def _send(
-    to: Uri, text: str, sender: Uri, proxy: str | None, transport: Transport | None, count: int
-) -> bool:
+async def _send(to: Uri, text: str, sender: Uri, proxy: str | None, transport: Transport | None, count: int) -> bool:
     """Whether every message got a 2xx."""
     size = len(_message(to, text, sender).to_bytes())
     hop = await find_next_hop(to, proxy, transport, size)
@@ -76,9 +68,7 @@ def _message(to: Uri, text: str, sender: Uri) -> Request:
     # Bytes of the command line that are no UTF-8 came in as surrogates, and go out as they were.
     body = text.encode("utf-8", "surrogateescape")
     headers = [("Content-Type", "text/plain;charset=UTF-8")]
-    return build_request(
-        "MESSAGE", str(to), sender=sender, to=str(to), call_id=new_token(), headers=headers, body=body
-    )
+    return build_request("MESSAGE", str(to), sender=sender, to=str(to), call_id=new_token(), headers=headers, body=body)
 
 
 async def _refuse(incoming: Incoming) -> None:

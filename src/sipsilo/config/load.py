@@ -17,9 +17,7 @@ from sipsilo.config.sources import Entry, environment_entries, file_entries, fla
 _DB_URL = ("msilo", "db_url")
 
 
-def load_settings(
-    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str | Sequence[str]]
-) -> Settings:
+def load_settings(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str | Sequence[str]]) -> Settings:
     """Read all settings.
 
     `path`: the TOML file, if any. `environ`: variables, of which SIPSILO_SECTION__NAME are read. `flags`:
@@ -42,9 +40,7 @@ def load_settings(
         chosen[item.name] = item
         section, name = item.name
         try:
-            values[section][name] = PARAMETERS[item.name].reader.validate_python(
-                item.value, strict=item.strict
-            )
+            values[section][name] = PARAMETERS[item.name].reader.validate_python(item.value, strict=item.strict)
         except ValidationError as error:
             doubtful.add(item.name)
             mistakes += [_mistake(item, details) for details in error.errors()]

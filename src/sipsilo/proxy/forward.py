@@ -7,7 +7,6 @@ from secrets import token_bytes
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.headers import parse_number, parse_via
 from sipsilo.sip.message import Request
-from sipsilo.transaction.matching import new_branch
 
 _SECRET = token_bytes(16)
 
@@ -17,9 +16,8 @@ def check_forwardable(request: Request) -> None:
     hops = request.get("max-forwards")
     if hops is not None and parse_number(hops, "Max-Forwards") == 0:
         raise SipError(483, "Too Many Hops", cause="hops")
-    required = request.values("proxy-require")
-    if required:
-        headers = (("Unsupported", ", ".join(required)),)
+    if request.get("proxy-require") is not None:
+        headers = (("Unsupported", ", ".join(request.values("proxy-require"))),)
         raise SipError(420, "Bad Extension", cause="proxy-require", headers=headers)
     if _has_been_here(request):
         raise SipError(482, "Loop Detected", cause="loop")
@@ -37,21 +35,11 @@ def forwarded(request: Request, uri: str, routes: Sequence[str]) -> Request:
     return copy
 
 
-def loop_branch(request: Request) -> str:
-    """A branch for forwarding a request, by which it is known again if it comes back unchanged (§16.6 step 8)."""
-    return f"{new_branch()}.{_loop_mark(request)}"
+def loop_mark(request: Request) -> str:
+    """What ends the branch of a forwarded request, to know it again if it comes back unchanged.
 
-
-def _has_been_here(request: Request) -> bool:
-    vias = request.values("via")
-    if len(vias) < 2:
-        return False
-    mark = f".{_loop_mark(request)}"
-    return any((parse_via(via).branch or "").endswith(mark) for via in vias[1:])
-
-
-def _loop_mark(request: Request) -> str:
-    """§16.6 step 8: over what routes a request; RFC 5393: the same again is a loop, a new target a spiral."""
+    §16.6 step 8: a hash over what routes it; the same again is a loop, another Request-URI a spiral.
+    """
     parts = (
         request.uri_text,
         request.call_id,
@@ -63,3 +51,11 @@ def _loop_mark(request: Request) -> str:
     )
     text = "\n".join(parts).encode("utf-8", "surrogateescape")
     return blake2b(text, digest_size=6, key=_SECRET).hexdigest()
+
+
+def _has_been_here(request: Request) -> bool:
+    if not request.has_repeated and "," not in (request.get("via") or ""):
+        return False
+    vias = request.values("via")
+    mark = f".{loop_mark(request)}"
+    return any((parse_via(via).branch or "").endswith(mark) for via in vias[1:])

@@ -119,7 +119,12 @@ def _check_order(old: Binding, request: Request) -> None:
 
 
 def _binding(
-    contact: NameAddr, request: Request, received: Received, path: tuple[str, ...], now: float, limits: RegistrarLimits
+    contact: NameAddr,
+    request: Request,
+    received: Received,
+    path: tuple[str, ...],
+    now: float,
+    limits: RegistrarLimits,
 ) -> Binding | None:
     seconds = _expires(contact, request, limits)
     if seconds == 0:

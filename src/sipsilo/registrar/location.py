@@ -42,7 +42,9 @@ class Location:
 
     def lookup(self, aor: Aor) -> tuple[Binding, ...]:
         """The unexpired bindings of an AoR, newest first."""
-        bindings = self._bindings.get(aor, ())
+        bindings = self._bindings.get(aor)
+        if bindings is None:
+            return ()
         now = time.time()
         if any(binding.expires_at <= now for binding in bindings):
             return tuple(binding for binding in bindings if binding.expires_at > now)

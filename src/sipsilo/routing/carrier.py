@@ -6,18 +6,16 @@ from sipsilo.endpoint import Endpoint
 from sipsilo.reach import Reach, TooLarge
 from sipsilo.registrar.binding import Binding
 from sipsilo.registrar.location import Location
+from sipsilo.silo.message import StoredMessage
 from sipsilo.sip.message import Request, Response
 from sipsilo.sip.uri import Aor
-from sipsilo.silo.message import StoredMessage
 from sipsilo.transport.flow import FlowClosed
 
 
 class ContactCarrier:
     """The silo's `Carrier` to bindings. `silo_id` marks the Call-IDs of what we send."""
 
-    def __init__(
-        self, endpoint: Endpoint, location: Location, reach: Reach, silo_id: str, *, add_date: bool
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, location: Location, reach: Reach, silo_id: str, *, add_date: bool) -> None:
         self._endpoint = endpoint
         self._location = location
         self._reach = reach
@@ -26,7 +24,11 @@ class ContactCarrier:
 
     def is_bound(self, owner: Aor) -> bool:
         """Whether the owner has a contact that takes MESSAGEs."""
-        return any(binding.takes("MESSAGE") for binding in self._location.lookup(owner))
+        return bool(self.bindings(owner))
+
+    def bindings(self, owner: Aor) -> list[Binding]:
+        """The contacts of the owner that take MESSAGEs, the newest first."""
+        return [binding for binding in self._location.lookup(owner) if binding.takes("MESSAGE")]
 
     def is_ours(self, request: Request) -> bool:
         """Whether a MESSAGE is one that we have sent, come back (SPEC.md chapter 4, No circles)."""
@@ -34,7 +36,7 @@ class ContactCarrier:
 
     async def carry(self, message: StoredMessage) -> Response | None:
         """Send a message to one device: the newest contact, or the next newest that can be reached at all."""
-        bindings = [b for b in self._location.lookup(message.owner) if b.takes("MESSAGE")]
+        bindings = self.bindings(message.owner)
         if not bindings:
             return None
         for binding in bindings:

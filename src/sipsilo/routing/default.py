@@ -10,18 +10,17 @@ from sipsilo.endpoint import RETRY_AFTER, Incoming
 from sipsilo.proxy.forward import check_forwardable
 from sipsilo.proxy.response_context import upstream
 from sipsilo.registrar.binding import Binding, Received
-from sipsilo.registrar.location import Location
 from sipsilo.registrar.register import Registrar
 from sipsilo.routing.carrier import ContactCarrier
 from sipsilo.routing.identity import Identity
 from sipsilo.routing.relay import Relay
-from sipsilo.sip.errors import SipError
-from sipsilo.sip.message import Request, Response
-from sipsilo.sip.uri import Aor
 from sipsilo.silo.message import NOT_TRIED, Attempt, NotStorable
 from sipsilo.silo.outcome import failed_attempt
 from sipsilo.silo.repository import RepositoryError
 from sipsilo.silo.silo import Silo
+from sipsilo.sip.errors import SipError
+from sipsilo.sip.message import Request, Response
+from sipsilo.sip.uri import Aor
 from sipsilo.transport.flow import bracketed
 
 ALLOW = ("Allow", "REGISTER, MESSAGE, OPTIONS")
@@ -38,7 +37,6 @@ class DefaultRoute:
     """What to do with a request, by its method."""
 
     identity: Identity
-    location: Location
     registrar: Registrar
     carrier: ContactCarrier
     relay: Relay
@@ -87,7 +85,7 @@ class DefaultRoute:
             raise SipError(404, "Not Found", cause="domain")
         if self.carrier.is_ours(request):
             raise SipError(480, "Temporarily Unavailable", cause="circle")
-        bindings = [b for b in self.location.lookup(owner) if b.takes("MESSAGE")]
+        bindings = self.carrier.bindings(owner)
         if _is_composing(request):
             await self._relay_composing(incoming, bindings)
         elif bindings and not self.silo.is_delivering(owner):

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from sipsilo.sip.message import Request
 from sipsilo.sip.headers import parse_name_addr
+from sipsilo.sip.message import Request
 from sipsilo.sip.uri import Aor, Uri
 from sipsilo.transport.flow import Address, bracketed
 from sipsilo.transport.responses import DEFAULT_PORT
@@ -33,5 +33,9 @@ class Identity:
 
     def strip_own_routes(self, request: Request) -> None:
         """Take off the Route values at the top that name us (§16.4)."""
-        while (routes := request.values("route")) and self.is_own_address(parse_name_addr(routes[0]).uri):
+        while (
+            request.get("route")
+            and (routes := request.values("route"))
+            and self.is_own_address(parse_name_addr(routes[0]).uri)
+        ):
             request.replace_first("Route", None)

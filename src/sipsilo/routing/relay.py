@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sipsilo.endpoint import Endpoint
-from sipsilo.proxy.forward import forwarded, loop_branch
+from sipsilo.proxy.forward import forwarded, loop_mark
 from sipsilo.proxy.response_context import best_response
 from sipsilo.reach import Reach, TooLarge
 from sipsilo.registrar.binding import Binding
 from sipsilo.sip.message import Request, Response
+from sipsilo.transaction.matching import new_branch
 from sipsilo.transport.flow import FlowClosed
 
 
@@ -51,4 +52,4 @@ class Relay:
             return request.response(503)
         except TooLarge:
             return request.response(513)
-        return await self._endpoint.send(copy, flow, loop_branch(request))
+        return await self._endpoint.send(copy, flow, f"{new_branch()}.{loop_mark(request)}")

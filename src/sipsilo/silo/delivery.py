@@ -7,12 +7,12 @@ from typing import Protocol
 
 import structlog
 
-from sipsilo.sip.message import Response
-from sipsilo.sip.uri import Aor
 from sipsilo.silo.message import StoredMessage
 from sipsilo.silo.outcome import Verdict, failed_attempt, judge
 from sipsilo.silo.repository import Busy, PageRequest, Repository, RepositoryError
 from sipsilo.silo.statistics import Statistics
+from sipsilo.sip.message import Response
+from sipsilo.sip.uri import Aor
 
 LEASE = 10.0
 """Seconds for which an owner is ours, unless renewed (DESIGN.md, rule 7)."""
@@ -62,9 +62,7 @@ class _Flush:
 class Delivery:
     """Delivers what is stored. At most one flush an owner, at most `parallel` flushes at a time."""
 
-    def __init__(
-        self, repository: Repository, carrier: Carrier, statistics: Statistics, parallel: int
-    ) -> None:
+    def __init__(self, repository: Repository, carrier: Carrier, statistics: Statistics, parallel: int) -> None:
         self._repository = repository
         self._carrier = carrier
         self._statistics = statistics
@@ -138,9 +136,7 @@ class Delivery:
             while not self._stopping:
                 now = time.time()
                 lease = now + LEASE
-                page = await self._repository.claim(
-                    PageRequest(owner, after, now, lease, ignore_backoff, PAGE)
-                )
+                page = await self._repository.claim(PageRequest(owner, after, now, lease, ignore_backoff, PAGE))
                 if isinstance(page, Busy):
                     self._wait_for(owner, page)
                     return

@@ -100,7 +100,8 @@ class StoredMessage(NamedTuple):
             raise NotStorable(400, "Missing Content-Type")  # RFC 3261 §20.15: MUST with a body
         if content_type:
             parse_media_type(content_type)
-        date = parse_date(request.get("date") or "")
+        date_text = request.get("date")
+        date = None if date_text is None else parse_date(date_text)
         message = cls(
             mid=0,
             owner=owner,
@@ -126,17 +127,19 @@ class StoredMessage(NamedTuple):
         fits = (
             len(self.owner.user) <= MAX_OWNER_PART
             and len(self.owner.host) <= MAX_OWNER_PART
-            and max(len(self.source), len(self.destination)) <= MAX_URI
-            and max(len(self.source_name), len(self.destination_name)) <= MAX_URI
+            and len(self.source) <= MAX_URI
+            and len(self.destination) <= MAX_URI
+            and len(self.source_name) <= MAX_URI
+            and len(self.destination_name) <= MAX_URI
             and len(self.content_type) <= MAX_CONTENT_TYPE
             and len(self.call_id) <= MAX_CALL_ID
             and len(self.headers) <= MAX_EXTRA_HEADERS
         )
         if not fits:
             raise NotStorable(513, "Header Too Long To Be Stored")
-        kept = (self.source, self.source_name, self.destination, self.destination_name, self.content_type)
+        kept = self.source + self.source_name + self.destination + self.destination_name
         try:
-            "".join((*kept, self.call_id)).encode()
+            (kept + self.content_type + self.call_id).encode()
         except UnicodeEncodeError:
             raise NotStorable(400, "Header Is Not UTF-8") from None  # RFC 3261 §7.3.1
 

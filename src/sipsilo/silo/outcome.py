@@ -3,10 +3,10 @@
 import random
 from enum import Enum, auto
 
+from sipsilo.silo.message import NEVER, Attempt
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.headers import parse_number
 from sipsilo.sip.message import Response
-from sipsilo.silo.message import NEVER, Attempt
 
 FIRST_DELAY = 30.0
 LONGEST_DELAY = 3600.0

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
 
-from sipsilo.sip.uri import Aor
 from sipsilo.silo.message import Attempt, StoredMessage
+from sipsilo.sip.uri import Aor
 
 
 class RepositoryError(Exception):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from sipsilo.sip.message import Request
-from sipsilo.sip.uri import Aor
 from sipsilo.silo.delivery import LEASE, Carrier, Delivery, Reason
 from sipsilo.silo.message import NOT_TRIED, Attempt, StoredMessage
 from sipsilo.silo.repository import Repository, RepositoryError
 from sipsilo.silo.statistics import Statistics
+from sipsilo.sip.message import Request
+from sipsilo.sip.uri import Aor
 
 PURGE_AT_ONCE = 1000
 """Expired messages deleted in one transaction, so that stores need not wait long behind it."""
@@ -68,7 +68,6 @@ class Silo:
         message = StoredMessage.from_request(request, owner, time.time(), self._settings.expire_time, attempt)
         mid = await self._repository.add(message)
         self.statistics.stored_messages += 1
-        log.debug("stored", owner=str(owner), mid=mid, call_id=request.call_id)
         # The owner may have registered between the look at the bindings and the commit.
         if attempt is NOT_TRIED and self._carrier.is_bound(owner):
             self._delivery.start(owner, Reason.STORED)

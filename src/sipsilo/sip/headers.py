@@ -23,6 +23,10 @@ _VIA = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?\s*(?P<params>(?:;.*)?)\Z",
     re.I | re.S,
 )
+# What nearly all Vias from phones look like, read in one step.
+_USUAL_VIA = re.compile(
+    rf"SIP/2\.0/(UDP|TCP) ([A-Za-z0-9.-]+)(?::([1-9][0-9]{{0,3}}|[1-5][0-9]{{4}}))?;branch=({_TOKEN})(;rport)?\Z"
+)
 _CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]+({_TOKEN})\Z")
 _MEDIA = re.compile(rf"\s*({_TOKEN})\s*/\s*({_TOKEN})\s*((?:;.*)?)\Z", re.S)
 _Q = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
@@ -73,14 +77,14 @@ def unquote(text: str) -> str:
 
 def format_params(params: Params) -> str:
     """The opposite of `parse_params`."""
-    return "".join(f";{name}" if value is None else f";{name}={value}" for name, value in params)
+    return "".join([f";{name}" if value is None else f";{name}={value}" for name, value in params])
 
 
 def find_param(params: Params, name: str) -> str | None:
     """A parameter's value, unquoted; None when absent, "" when it has no value."""
     for key, value in params:
         if key == name:
-            return unquote(value) if value else ""
+            return value if value and value[0] != '"' else unquote(value or "")
     return None
 
 
@@ -173,10 +177,13 @@ class Via(NamedTuple):
         """A parameter, as `find_param` gives it."""
         return find_param(self.params, name)
 
-    def with_param(self, name: str, value: str | None) -> "Via":
-        """A copy in which one parameter has a new value."""
-        others = tuple((key, old) for key, old in self.params if key != name)
-        return self._replace(params=(*others, (name, value)))
+    def received_from(self, host: str, port: int | None) -> "Via":
+        """A copy that says where it came from; `port` for the rport parameter, None for none (RFC 3581 §4)."""
+        params = [param for param in self.params if param[0] not in ("received", "rport")]
+        params.append(("received", host))
+        if port is not None:
+            params.append(("rport", str(port)))
+        return Via(self.transport, self.host, self.port, tuple(params))
 
     def __str__(self) -> str:
         return f"SIP/2.0/{self.transport} {self.sent_by}{format_params(self.params)}"
@@ -184,14 +191,18 @@ class Via(NamedTuple):
 
 def parse_via(text: str) -> Via:
     """Read one Via value. Raises SipError(400)."""
+    match = _USUAL_VIA.match(text)
+    if match is not None:
+        transport, host, port, branch, rport = match.groups()
+        params: Params = (("branch", branch), ("rport", None)) if rport else (("branch", branch),)
+        return Via(transport, host.lower(), int(port) if port else None, params)
     match = _VIA.match(text)
     if match is None:
         raise SipError(400, "Bad Via Header")
-    transport, host, port_text, params = match.groups()
-    port = int(port_text) if port_text else None
-    if port is not None and port > 65535:
+    transport, host, port, rest = match.groups()
+    if port and int(port) > 65535:
         raise SipError(400, "Bad Port in Via")
-    return Via(transport.upper(), canonical_host(host), port, _via_params(params))
+    return Via(transport.upper(), canonical_host(host), int(port) if port else None, _via_params(rest))
 
 
 def _via_params(text: str) -> Params:

@@ -4,8 +4,8 @@ A header field is kept as the line it came in, so that what nobody touches goes 
 typed value is read at the first asking and kept.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Self, TypeVar
+from collections.abc import Iterable
+from typing import Self
 
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.headers import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via, split_list
@@ -13,9 +13,6 @@ from sipsilo.sip.limits import MAX_LIST
 from sipsilo.sip.names import canonical_name
 from sipsilo.sip.status import REASONS
 from sipsilo.sip.uri import Uri, parse_uri
-
-Value = TypeVar("Value")
-
 
 ANSWER_HEADERS = frozenset(("via", "from", "to", "call-id", "cseq"))
 """What a response takes over from its request (§8.2.6.2)."""
@@ -82,29 +79,29 @@ class Message:
     def via(self) -> Via:
         """The topmost Via. Raises SipError(400)."""
         if self._via is None:
-            values = split_list(self._required("via"))
-            self._via = parse_via(values[0] if values else "")
+            value = self._required("via")
+            self._via = parse_via(split_list(value)[0] if "," in value else value)
         return self._via
 
     @property
     def from_(self) -> NameAddr:
         """The From header. Raises SipError(400)."""
         if self._from is None:
-            self._from = self._typed("from", parse_name_addr)
+            self._from = parse_name_addr(self._required("from"))
         return self._from
 
     @property
     def to(self) -> NameAddr:
         """The To header. Raises SipError(400)."""
         if self._to is None:
-            self._to = self._typed("to", parse_name_addr)
+            self._to = parse_name_addr(self._required("to"))
         return self._to
 
     @property
     def cseq(self) -> CSeq:
         """The CSeq header. Raises SipError(400)."""
         if self._cseq is None:
-            self._cseq = self._typed("cseq", parse_cseq)
+            self._cseq = parse_cseq(self._required("cseq"))
         return self._cseq
 
     @property
@@ -117,9 +114,6 @@ class Message:
         if not value:
             raise SipError(400, f"Missing {name.title()} Header")
         return value
-
-    def _typed(self, name: str, parse: Callable[[str], Value]) -> Value:
-        return parse(self._required(name))
 
     # -- changing
 
@@ -157,6 +151,17 @@ class Message:
                 self._forget()
                 return
 
+    def replace_via(self, via: Via) -> None:
+        """Change the topmost Via; what was read of the other headers stays."""
+        for index, (name, value, _) in enumerate(self.fields):
+            if name == "via":
+                others = split_list(value)[1:] if "," in value else []
+                text = ", ".join([str(via), *others])
+                self.fields[index] = "via", text, f"Via: {text}"
+                break
+        self._via = via
+        self._first = None
+
     def set_content_length(self) -> None:
         """Write a Content-Length that fits the body, where there is none (§18.3: streams need one)."""
         if self.get("content-length") is None:
@@ -174,7 +179,12 @@ class Request(Message):
     __slots__ = ("_start_line", "_uri_text", "method")
 
     def __init__(
-        self, method: str, uri_text: str, fields: list[Field], body: bytes = b"", start_line: str | None = None
+        self,
+        method: str,
+        uri_text: str,
+        fields: list[Field],
+        body: bytes = b"",
+        start_line: str | None = None,
     ) -> None:
         self.method = method
         self._uri_text = uri_text

@@ -11,7 +11,7 @@ from sipsilo.sip.names import KNOWN, canonical_name
 _STATUS_LINE = re.compile(r"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9]) ?(.*)\Z", re.I)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.I)
 # Outside of line ends no control character but the tab may stand in a head (§25.1 TEXT-UTF8).
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = bytes([*range(9), 11, 12, *range(14, 32), 127])
 
 _SALVAGED = ANSWER_HEADERS | {"content-length"}
 
@@ -43,12 +43,11 @@ def parse_head(head: bytes) -> Request | Response:
     """Read start line and header fields, without the empty line that ends them. Raises SipError."""
     if len(head) > MAX_HEAD:
         raise SipError(513, "Message Too Large", cause="oversized")
-    text = head.decode("utf-8", "surrogateescape")
-    lines = text.split("\r\n")
+    lines = head.decode("utf-8", "surrogateescape").split("\r\n")
     try:
         message = _parse_start_line(lines[0])
         try:
-            _check_text(text, lines)
+            _check_head(head, lines)
             _parse_fields(lines, message.fields)
         except SipError as error:
             raise attach(error, message) from None
@@ -59,11 +58,13 @@ def parse_head(head: bytes) -> Request | Response:
     return message
 
 
-def _check_text(text: str, lines: list[str]) -> None:
+def _check_head(head: bytes, lines: list[str]) -> None:
     if len(lines) > MAX_HEADERS:
         raise SipError(400, "Too Many Header Fields", cause="headers")
     ends = len(lines) - 1
-    if text.count("\n") != ends or text.count("\r") != ends or _CONTROL.search(text):
+    # translate is the quickest search for any of a set of bytes
+    clean = len(head.translate(None, _CONTROL)) == len(head)
+    if not clean or head.count(b"\n") != ends or head.count(b"\r") != ends:
         raise SipError(400, "Control Character in Header")
 
 

@@ -49,9 +49,7 @@ def _binding(row: Sequence[Any]) -> tuple[Aor, Binding]:
 class _Load(Operation[float, list[tuple[Aor, Binding]]]):
     rank = 5
 
-    def run(
-        self, connection: sqlite3.Connection, items: Sequence[float]
-    ) -> Sequence[list[tuple[Aor, Binding]]]:
+    def run(self, connection: sqlite3.Connection, items: Sequence[float]) -> Sequence[list[tuple[Aor, Binding]]]:
         return [self._load(connection, now) for now in items]
 
     def _load(self, connection: sqlite3.Connection, now: float) -> list[tuple[Aor, Binding]]:

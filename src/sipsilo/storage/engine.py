@@ -144,7 +144,7 @@ def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> list[Any]:
     """Do a group in one transaction; if that fails, each by itself, so that one bad item spoils only itself."""
     try:
         return _transaction(connection, jobs)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, the thread goes on
         if len(jobs) == 1:
             return [StorageError(_first_line(error))]
         return [outcome for job in jobs for outcome in _commit(connection, [job])]

@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple
 
-from sipsilo.sip.uri import Aor
 from sipsilo.silo.message import NEVER, Attempt, StoredMessage
 from sipsilo.silo.repository import Busy, PageRequest
+from sipsilo.sip.uri import Aor
 from sipsilo.storage.engine import Engine, Operation
 from sipsilo.storage.sql import chunks, rows_of_marks
 
@@ -121,9 +121,7 @@ class _Claim(Operation[PageRequest, list[StoredMessage] | Busy]):
     def __init__(self, node: str) -> None:
         self._node = node
 
-    def run(
-        self, connection: sqlite3.Connection, items: Sequence[PageRequest]
-    ) -> Sequence[list[StoredMessage] | Busy]:
+    def run(self, connection: sqlite3.Connection, items: Sequence[PageRequest]) -> Sequence[list[StoredMessage] | Busy]:
         return [self._claim(connection, item) for item in items]
 
     def _claim(self, connection: sqlite3.Connection, item: PageRequest) -> list[StoredMessage] | Busy:
@@ -165,14 +163,13 @@ _DEFAULTS = ("", "", "", "", "", b"", b"", "", 0, 0, 0, 0, 0, None)
 class _Due(Operation[tuple[float, int], list[Aor]]):
     rank = 8
 
-    def run(
-        self, connection: sqlite3.Connection, items: Sequence[tuple[float, int]]
-    ) -> Sequence[list[Aor]]:
+    def run(self, connection: sqlite3.Connection, items: Sequence[tuple[float, int]]) -> Sequence[list[Aor]]:
         return [self._due(connection, *item) for item in items]
 
     def _due(self, connection: sqlite3.Connection, now: float, limit: int) -> list[Aor]:
         rows = connection.execute(
-            "SELECT DISTINCT username, domain FROM silo WHERE next_try>0 AND next_try<=? LIMIT ?", (now, limit)
+            "SELECT DISTINCT username, domain FROM silo WHERE next_try>0 AND next_try<=? LIMIT ?",
+            (now, limit),
         )
         return [Aor(*row) for row in rows.fetchall()]
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from sipsilo.sip.message import Request, Response
 from sipsilo.transaction.machine import Transaction
-from sipsilo.transaction.tables import INVITE_CLIENT, NON_INVITE_CLIENT, Event, Table
+from sipsilo.transaction.tables import FINAL, INVITE_CLIENT, NON_INVITE_CLIENT, PROVISIONAL, Event, Table
 from sipsilo.transaction.timers import Schedule
 
 
@@ -29,7 +29,7 @@ class NonInviteClient(ClientTransaction):
     @staticmethod
     def event(status: int) -> Event:
         """The event that a response of this status is."""
-        return Event.FINAL if status >= 200 else Event.PROVISIONAL
+        return FINAL if status >= 200 else PROVISIONAL
 
 
 class InviteClient(ClientTransaction):

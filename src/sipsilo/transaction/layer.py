@@ -16,7 +16,7 @@ from sipsilo.transaction.client import ClientTransaction, InviteClient, NonInvit
 from sipsilo.transaction.machine import Transaction, TransactionError
 from sipsilo.transaction.matching import ack_keys, client_key, is_acknowledged_by, merge_identity, server_key
 from sipsilo.transaction.server import Answer, InviteServer, NonInviteServer, ServerTransaction, trying
-from sipsilo.transaction.tables import Action, Event, State
+from sipsilo.transaction.tables import COMPLETED, REQUEST, TERMINATED, Action, Event
 from sipsilo.transaction.timers import Deadlines, TimerValues
 
 _SHARED_ANSWERS = 256
@@ -36,6 +36,10 @@ class Verdict(Enum):
     """A new request beyond the limit: to be answered 503."""
     UNMATCHED = auto()
     """A response to nothing we asked: to be dropped (RFC 6026 §7.2, RFC 4320 §4.3)."""
+
+
+# For each message, as in `tables`.
+_ABSORBED, _UNMATCHED = Verdict.ABSORBED, Verdict.UNMATCHED
 
 
 class Acknowledge(NamedTuple):
@@ -60,7 +64,8 @@ class TimedOut(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """It is over. A server transaction other than INVITE ends so only if it was not answered in time."""
+    """A timer has ended it, of which its user need not know, except that a request other than INVITE must not
+    be answered any more."""
 
     transaction: Transaction
 
@@ -106,9 +111,7 @@ class Transactions:
 
     # -- server side
 
-    def receive_request(
-        self, request: Request, reliable: bool, now: float, context: object = None
-    ) -> Received:
+    def receive_request(self, request: Request, reliable: bool, now: float, context: object = None) -> Received:
         """Find out what a request is.
 
         A transaction: a new request, to be handled and answered with `reply` or `respond`. A Response: a
@@ -139,7 +142,7 @@ class Transactions:
     ) -> Response | Verdict:
         if isinstance(entry, Answer):
             return entry.to(request, self._tag(key))
-        actions = entry.take(Event.REQUEST, now)
+        actions = entry.take(REQUEST, now)
         if actions and Action.RESEND in actions and entry.response is not None:
             return entry.response
         return Verdict.ABSORBED
@@ -176,9 +179,7 @@ class Transactions:
         if not transaction.answer(response, now):
             return None
         if _is_completed(transaction):
-            self._complete_server(
-                transaction, self._share(Answer(status, response.reason, None, headers, body))
-            )
+            self._complete_server(transaction, self._share(Answer(status, response.reason, None, headers, body)))
         else:
             self._settle_server(transaction)
         return response
@@ -229,7 +230,7 @@ class Transactions:
 
     def _settle_server(self, transaction: ServerTransaction) -> None:
         """After a step: wait for the next timer, or forget the transaction."""
-        if transaction.state is State.TERMINATED:
+        if transaction.state is TERMINATED:
             del self._servers[transaction.key]
             if transaction.merge_identity is not None:
                 self._merge_identities.remove(transaction.merge_identity)
@@ -238,9 +239,7 @@ class Transactions:
 
     # -- client side
 
-    def start_client(
-        self, request: Request, reliable: bool, now: float, context: object = None
-    ) -> ClientTransaction:
+    def start_client(self, request: Request, reliable: bool, now: float, context: object = None) -> ClientTransaction:
         """Begin a transaction for a request, which the caller sends once; `advance` tells when again.
 
         Its topmost Via holds a new branch (`matching.new_branch`). Raises TransactionError for a branch in
@@ -263,14 +262,14 @@ class Transactions:
         Raises SipError(400) when its Via or CSeq cannot be read.
         """
         key = client_key(response.cseq.method, response.via.branch)
-        entry = self._clients.get(key, Verdict.UNMATCHED)
+        entry = self._clients.get(key, _UNMATCHED)
         if isinstance(entry, Verdict):
             return entry
         actions = entry.take(entry.event(response.status), now)
         if not actions:
             return Verdict.ABSORBED
         if _is_completed(entry):
-            self._clients[key] = Verdict.ABSORBED
+            self._clients[key] = _ABSORBED
             self._completed_clients.add(entry.next_timer(), key)
         else:
             self._settle_client(entry)
@@ -292,11 +291,11 @@ class Transactions:
     def forget(self, transaction: ClientTransaction) -> None:
         """Drop a client transaction: no more retransmissions, a response that comes is unmatched."""
         if self._clients.get(transaction.key) is transaction:
-            transaction.state = State.TERMINATED
+            transaction.state = TERMINATED
             self._settle_client(transaction)
 
     def _settle_client(self, transaction: ClientTransaction) -> None:
-        if transaction.state is State.TERMINATED:
+        if transaction.state is TERMINATED:
             del self._clients[transaction.key]
         else:
             _wait(transaction, self._client_deadlines)
@@ -325,11 +324,11 @@ class Transactions:
             del self._clients[key]
         for key in self._server_deadlines.due(now):
             server = self._servers.get(key)
-            if isinstance(server, ServerTransaction) and server.deadline <= now:
+            if isinstance(server, ServerTransaction):
                 self._fire_server(server, now, outputs)
         for key in self._client_deadlines.due(now):
             client = self._clients.get(key)
-            if isinstance(client, ClientTransaction) and client.deadline <= now:
+            if isinstance(client, ClientTransaction):
                 self._fire_client(client, now, outputs)
         return outputs
 
@@ -352,19 +351,17 @@ class Transactions:
 
 def _is_completed(transaction: Transaction) -> bool:
     """Whether a short record can take the transaction's place: nothing is left but to absorb."""
-    return transaction.state is State.COMPLETED and isinstance(
-        transaction, (NonInviteServer, NonInviteClient)
-    )
+    return transaction.state is COMPLETED and isinstance(transaction, (NonInviteServer, NonInviteClient))
 
 
 def _wait(transaction: Transaction, deadlines: Deadlines[str]) -> None:
     timer = transaction.next_timer()
-    if timer != transaction.deadline:
-        transaction.deadline = timer
+    if timer != transaction.waits_for:
+        transaction.waits_for = timer
         if timer != inf:
             deadlines.add(timer, transaction.key)
 
 
 def _tell_end(transaction: Transaction, actions: tuple[Action, ...], outputs: list[Output]) -> None:
-    if transaction.state is State.TERMINATED:
+    if transaction.state is TERMINATED:
         outputs.append(TimedOut(transaction) if Action.TIMED_OUT in actions else Ended(transaction))

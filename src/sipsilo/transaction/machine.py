@@ -4,7 +4,7 @@ from math import inf
 from typing import ClassVar
 
 from sipsilo.sip.message import Request
-from sipsilo.transaction.tables import Action, Event, State, Table
+from sipsilo.transaction.tables import INITIAL, REQUEST, Action, Event, State, Table
 from sipsilo.transaction.timers import Schedule
 
 _RESTARTS = frozenset((Action.RESTART_DOUBLED, Action.RESTART_DOUBLED_TO_T2, Action.RESTART_T2))
@@ -17,7 +17,8 @@ class TransactionError(Exception):
 class Transaction:
     """One transaction. `request` and `context` are for its user, who may change `context` at will.
 
-    No more than two timers run at a time: one that sends something (again) and one that ends the state.
+    No more than two timers run at a time: one that sends something (again) and one that ends the state. The
+    layer keeps in `waits_for` for which moment it has put the transaction into its queue.
     """
 
     __slots__ = (
@@ -28,10 +29,10 @@ class Transaction:
         "_repeat_at",
         "_schedule",
         "context",
-        "deadline",
         "key",
         "request",
         "state",
+        "waits_for",
     )
 
     TABLE: ClassVar[Table]
@@ -40,11 +41,11 @@ class Transaction:
         self.key = key
         self.request = request
         self.context = context
-        self.state = State.INITIAL
-        self.deadline = inf
+        self.state: State = INITIAL
+        self.waits_for = inf
         self._schedule = schedule
         self._end_at = self._repeat_at = inf
-        self.take(Event.REQUEST, now)
+        self.take(REQUEST, now)
 
     def take(self, event: Event, now: float) -> tuple[Action, ...] | None:
         """Go the step that the table has for this event; returns what is to be done.
@@ -55,22 +56,19 @@ class Transaction:
         if step is None:
             return None
         self.state, actions, end, repeat = step
-        if repeat is not None or end is not None:
-            self._start(end, repeat, now)
+        if end is not None or repeat is not None:
+            lengths = self._schedule.lengths
+            self._end_at = self._repeat_at = inf
+            if repeat is not None:
+                self._repeat = repeat
+                self._interval = lengths[repeat]
+                self._repeat_at = now + self._interval
+            if end is not None:
+                self._end = end
+                self._end_at = now + lengths[end]
+                if self._end_at == now:
+                    self.fire(now)
         return actions
-
-    def _start(self, end: Event | None, repeat: Event | None, now: float) -> None:
-        self._end_at = self._repeat_at = inf
-        lengths = self._schedule.lengths
-        if repeat is not None:
-            self._repeat = repeat
-            self._interval = lengths[repeat]
-            self._repeat_at = now + self._interval
-        if end is not None:
-            self._end = end
-            self._end_at = now + lengths[end]
-            if self._end_at == now:
-                self.fire(now)
 
     def fire(self, now: float) -> tuple[Action, ...]:
         """Go the step of the timer that is due, if one is; returns what is to be done."""
@@ -98,4 +96,4 @@ class Transaction:
     def next_timer(self) -> float:
         """When `fire` has something to do, inf for never."""
         end, repeat = self._end_at, self._repeat_at
-        return end if end < repeat else repeat  # min() takes twice as long
+        return end if end < repeat else repeat  # noqa: FURB136  min() takes twice as long

@@ -4,9 +4,16 @@ from typing import ClassVar, NamedTuple
 
 from sipsilo.sip.message import ANSWER_HEADERS, Request, Response
 from sipsilo.transaction.machine import Transaction, TransactionError
-from sipsilo.transaction.tables import INVITE_SERVER, NON_INVITE_SERVER, Event, State, Table
+from sipsilo.transaction.tables import (
+    FINAL,
+    INVITE_SERVER,
+    NON_INVITE_SERVER,
+    PROVISIONAL,
+    TERMINATED,
+    Event,
+    Table,
+)
 from sipsilo.transaction.timers import Schedule
-
 
 _COPIED = ANSWER_HEADERS | {"content-length"}
 """What `Request.response` writes by itself."""
@@ -39,12 +46,10 @@ class ServerTransaction(Transaction):
         It is not when the transaction ended unanswered. Raises TransactionError when the response is not
         allowed here, or not any more.
         """
-        if self.state is State.TERMINATED and (self.response is None or self.response.status < 200):
+        if self.state is TERMINATED and (self.response is None or self.response.status < 200):
             return False
         if self.take(self._event(response.status), now) is None:
-            raise TransactionError(
-                f"{response.status} to a {self.request.method} in state {self.state.name.title()}"
-            )
+            raise TransactionError(f"{response.status} to a {self.request.method} in state {self.state.name.title()}")
         self.response = response
         return True
 
@@ -65,7 +70,7 @@ class NonInviteServer(ServerTransaction):
         if status == 408:
             # RFC 4320 §4.2: it would come after the client's own timeout
             raise TransactionError("408 to a request other than INVITE")
-        return Event.FINAL if status >= 200 else Event.PROVISIONAL
+        return FINAL if status >= 200 else PROVISIONAL
 
 
 class InviteServer(ServerTransaction):
@@ -94,7 +99,7 @@ class Answer(NamedTuple):
 
     @classmethod
     def of(cls, response: Response) -> "Answer":
-        """What is to be kept of a response from elsewhere. Raises SipError(400) when its To cannot be read."""
+        """What is to be kept of a response from elsewhere. Raises SipError(400) for a bad To."""
         headers = tuple(
             [(line.partition(":")[0], value) for name, value, line in response.fields if name not in _COPIED]
         )

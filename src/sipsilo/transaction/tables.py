@@ -82,6 +82,11 @@ class Action(IntEnum):
     """Start the timer that fired again, with T2."""
 
 
+# What the code for each message needs: Python 3.11 finds a member of an Enum by a Python function, in 0.2 µs.
+INITIAL, COMPLETED, TERMINATED = State.INITIAL, State.COMPLETED, State.TERMINATED
+REQUEST, PROVISIONAL, FINAL = Event.REQUEST, Event.PROVISIONAL, Event.FINAL
+
+
 class Step(NamedTuple):
     """The right side of a row."""
 
@@ -90,7 +95,7 @@ class Step(NamedTuple):
     end: Event | None = None
     """The timer that ends the new state."""
     repeat: Event | None = None
-    """The timer that sends something meanwhile; it is started only together with `end`, or alone."""
+    """The timer that sends something meanwhile."""
 
 
 Table = dict[tuple[State, Event], Step]
@@ -99,9 +104,7 @@ Table = dict[tuple[State, Event], Step]
 NON_INVITE_SERVER: Table = {
     # §17.2.2: "initialized in the 'Trying' state ... This request is passed up to the TU."
     # The two timers are RFC 4320's, below.
-    (State.INITIAL, Event.REQUEST): Step(
-        State.TRYING, (Action.PASS_UP,), Event.TIMER_GIVE_UP, Event.TIMER_TRYING
-    ),
+    (State.INITIAL, Event.REQUEST): Step(State.TRYING, (Action.PASS_UP,), Event.TIMER_GIVE_UP, Event.TIMER_TRYING),
     # §17.2.2: "Once in the 'Trying' state, any further request retransmissions are discarded."
     (State.TRYING, Event.REQUEST): Step(State.TRYING),
     # RFC 4320 §4.1: a 100 must be sent when nothing else was "after the amount of time it takes a client
@@ -216,9 +219,7 @@ INVITE_CLIENT: Table = {
     (State.CALLING, Event.FAILURE): Step(State.COMPLETED, (Action.SEND_ACK, Action.PASS_UP), Event.TIMER_D),
     (State.PROCEEDING, Event.PROVISIONAL): Step(State.PROCEEDING, (Action.PASS_UP,)),
     (State.PROCEEDING, Event.SUCCESS): Step(State.ACCEPTED, (Action.PASS_UP,), Event.TIMER_M),
-    (State.PROCEEDING, Event.FAILURE): Step(
-        State.COMPLETED, (Action.SEND_ACK, Action.PASS_UP), Event.TIMER_D
-    ),
+    (State.PROCEEDING, Event.FAILURE): Step(State.COMPLETED, (Action.SEND_ACK, Action.PASS_UP), Event.TIMER_D),
     # RFC 6026 §7.2: a 2xx in "Accepted" goes to the TU, which acknowledges it; a forked INVITE brings several
     (State.ACCEPTED, Event.SUCCESS): Step(State.ACCEPTED, (Action.PASS_UP,)),
     # RFC 6026 §8.4: "If Timer M fires while the client transaction is in the 'Accepted' state ..."

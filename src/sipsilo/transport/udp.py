@@ -120,5 +120,3 @@ async def open_udp(
         remote_addr=connected_to,
     )
     return protocol
-
-
