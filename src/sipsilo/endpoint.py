@@ -65,14 +65,14 @@ class Incoming:
 Handler = Callable[[Incoming], Coroutine[None, None, None]]
 
 
-async def _not_ready(incoming: Incoming) -> None:
-    incoming.reply(503, headers=[RETRY_AFTER])
+async def _only_asks(incoming: Incoming) -> None:
+    incoming.reply(503)
 
 
 class Endpoint:
     """Set its handler, let its transport `listen`; send requests with `send`."""
 
-    def __init__(self, handler: Handler = _not_ready, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler = _only_asks, limits: Limits | None = None) -> None:
         self.counters = Counters()
         self.transport = TransportLayer(self, self.counters.add, limits)
         self.handler = handler
@@ -261,15 +261,15 @@ class Endpoint:
             flow.send(request.to_bytes())
         except FlowClosed:
             self._fail(transaction)
-        if not flow.connected:
-            return await exchange.final
-        waiting = self._waiting.setdefault(flow, set())
+        waiting = self._waiting.setdefault(flow, set()) if flow.connected else set()
         waiting.add(transaction)
         try:
             return await exchange.final
         finally:
+            if exchange.final.cancelled():
+                self._transactions.forget(transaction)
             waiting.discard(transaction)
-            if not waiting:
+            if not waiting and flow.connected:
                 self._waiting.pop(flow, None)
 
     def _fail(self, transaction: ClientTransaction) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import socket
+from functools import lru_cache
 
 from sipsilo.registrar.binding import Binding, Received
 from sipsilo.sip.headers import parse_name_addr
@@ -89,10 +90,9 @@ class Reach:
 async def resolve(host: str, port: int) -> list[Address]:
     """The addresses of a host (bracketed IPv6 too), IPv4 first. Raises FlowClosed when it has none."""
     bare = host.strip("[]")
-    try:
-        return [Address(str(ipaddress.ip_address(bare)), port)]
-    except ValueError:
-        pass
+    literal = _ip_literal(bare)
+    if literal is not None:
+        return [Address(literal, port)]
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(bare, port, type=socket.SOCK_DGRAM)
@@ -100,3 +100,11 @@ async def resolve(host: str, port: int) -> list[Address]:
         raise FlowClosed(f"{host}: {error.strerror or error}") from error
     addresses = [Address(*entry[4][:2]) for entry in found]
     return sorted(dict.fromkeys(addresses), key=lambda address: ":" in address.host)
+
+
+@lru_cache(maxsize=4096)
+def _ip_literal(host: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None

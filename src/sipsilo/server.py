@@ -56,38 +56,35 @@ class Server:
             location = Location(BindingRepository(self._engine))
             await location.load()
             mark = await silo_id(self._engine)
+            identity = Identity(self._settings.server.domains)
+            self._route = self._build_route(messages, location, mark, identity)
+            self._endpoint.handler = self._route
+            listening = [await self._listen(listen, identity) for listen in self._settings.server.listen]
+            await self._route.silo.start()
         except RepositoryError as error:
             raise StartError(str(error)) from error
-        listening = [await self._listen(listen) for listen in self._settings.server.listen]
-        self._route = self._build_route(messages, location, mark, listening)
-        self._route.silo.start()
-        self._endpoint.handler = self._route
         self._purging = asyncio.create_task(self._purge(location))
-        return [
-            f"{listen.transport}:{address}"
-            for listen, address in zip(self._settings.server.listen, listening, strict=True)
-        ]
+        return listening
 
-    async def _listen(self, listen: Listen) -> Address:
+    async def _listen(self, listen: Listen, identity: Identity) -> str:
         point = ListenPoint(listen.transport.upper(), Address(listen.host, listen.port), _advertised(listen))
         try:
-            return await self._endpoint.transport.listen(point)
+            address = await self._endpoint.transport.listen(point)
         except OSError as error:
             raise StartError(f"cannot listen on {listen}: {error.strerror or error}") from error
+        identity.add_address(address)
+        if listen.advertise_host is not None:
+            identity.add_address(Address(listen.advertise_host, listen.advertise_port or address.port))
+        return f"{listen.transport}:{address}"
 
     def _build_route(
-        self, messages: MessageRepository, location: Location, mark: str, listening: Sequence[Address]
+        self, messages: MessageRepository, location: Location, mark: str, identity: Identity
     ) -> DefaultRoute:
         settings = self._settings
         reach = Reach(self._endpoint.transport, settings.msilo.max_udp_request)
         carrier = ContactCarrier(self._endpoint, location, reach, mark, add_date=settings.msilo.add_date)
-        advertised = [
-            Address(listen.advertise_host, listen.advertise_port or address.port)
-            for listen, address in zip(settings.server.listen, listening, strict=True)
-            if listen.advertise_host
-        ]
         return DefaultRoute(
-            identity=Identity(settings.server.domains, [*listening, *advertised]),
+            identity=identity,
             registrar=Registrar(location, _registrar_limits(settings)),
             carrier=carrier,
             relay=Relay(self._endpoint, reach, settings.proxy.relay_timeout),

@@ -14,6 +14,7 @@ from tests.acceptance.wire import Sip, parse, split_stream
 DOMAIN = "example.org"
 T1 = 0.5  # seconds, RFC 3261 §17.1.1.1
 T2_IN_T1 = 8
+UNAVAILABLE_PAUSE = 0.05  # seconds; Retry-After is for those who have time
 TIMER_F = 32.0
 
 
@@ -76,9 +77,7 @@ class Agent:
         return agent
 
     async def _open_udp(self, server_port: int) -> None:
-        socket, _ = await self._loop.create_datagram_endpoint(
-            lambda: _Datagrams(self._take), local_addr=(LOOPBACK, 0)
-        )
+        socket, _ = await self._loop.create_datagram_endpoint(lambda: _Datagrams(self._take), local_addr=(LOOPBACK, 0))
         self.port = socket.get_extra_info("sockname")[1]
         self._send = lambda data: socket.sendto(data, (LOOPBACK, server_port))
         self._close = socket.close
@@ -111,15 +110,21 @@ class Agent:
         suffix = ";transport=tcp" if self._transport_name == "tcp" else ""
         return f"sip:{user}@{LOOPBACK}:{self.port}{suffix}"
 
-    async def message(
-        self, user: str, text: str, *headers: str, sender: str = "alice", call_id: str = ""
-    ) -> Answer:
+    async def message(self, user: str, text: str, *headers: str, sender: str = "alice", call_id: str = "") -> Answer:
         """Send text/plain to a user of the domain; another Content-Type line in `headers` replaces it."""
         lines = list(headers)
         if not any(line.lower().startswith("content-type:") for line in lines):
             lines.append("Content-Type: text/plain")
         uri = f"sip:{user}@{DOMAIN}"
         return await self.request("MESSAGE", uri, sender, user, lines, text.encode(), call_id)
+
+    async def message_until_taken(self, user: str, text: str, call_id: str = "") -> Answer:
+        """Send text/plain, and again as long as the server answers 503: it has not taken the message."""
+        answer = await self.message(user, text, call_id=call_id)
+        while answer.status == 503:
+            await asyncio.sleep(UNAVAILABLE_PAUSE)
+            answer = await self.message(user, text, call_id=call_id)
+        return answer
 
     async def register(self, user: str, expires: int = 3600, contact: str = "") -> Answer:
         """Bind a contact, by default this agent's own, or with `expires` 0 take it away."""
@@ -246,9 +251,7 @@ class _Stream(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def two_agents(
-    server_port: int, transport: str = "udp", t1: float = T1
-) -> AsyncIterator[tuple[Agent, Agent]]:
+async def two_agents(server_port: int, transport: str = "udp", t1: float = T1) -> AsyncIterator[tuple[Agent, Agent]]:
     """One user agent that sends and one that receives."""
     async with (
         await Agent.open(server_port, transport, t1) as sender,

@@ -1,10 +1,10 @@
 """baresip without sound, on its standard input and output."""
 
 import re
-import subprocess
 from pathlib import Path
 
 from tests.acceptance.agent import DOMAIN
+from tests.acceptance.phone import Phone
 from tests.acceptance.programs import LOOPBACK, find_program, wait_until
 
 # A message in the output of `-s`: who sent it to whom, and the message itself.
@@ -13,17 +13,14 @@ _SHOWN = re.compile(r'^\r?sip:\S+: "(.*)"\s*$', re.M)
 _ANSWER = re.compile(r"SIP/2\.0 ([2-6]\d\d) .*?^CSeq: \d+ MESSAGE", re.S | re.M)
 
 
-class Baresip:
+class Baresip(Phone):
     """One baresip; `peer` is the one user of the domain that it can write to."""
 
     def __init__(self, folder: Path, user: str, server_port: int, transport: str, peer: str) -> None:
         program = find_program("baresip", "baresip-core")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._server_port = server_port
-        self._peer = peer
-        self._output = folder / "output"
-        proxy = f"sip:{LOOPBACK}:{server_port};transport={transport}"
-        (folder / "config").write_text(
+        settings = folder / "baresip"
+        settings.mkdir(parents=True)
+        (settings / "config").write_text(
             f"sip_listen {LOOPBACK}:0\n"
             f"net_interface {LOOPBACK}\n"
             f"module_path {Path(program).parent.parent / 'lib/baresip/modules'}\n"
@@ -32,27 +29,15 @@ class Baresip:
             "module_app contact.so\n"
             "module_app menu.so\n"
         )
-        (folder / "accounts").write_text(
+        proxy = f"sip:{LOOPBACK}:{server_port};transport={transport}"
+        (settings / "accounts").write_text(
             f'<sip:{user}@{DOMAIN};transport={transport}>;regint=600;outbound="{proxy}"\n'
         )
-        (folder / "contacts").write_text(f'"{peer}" <sip:{peer}@{DOMAIN}>\n')
-        with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [program, "-f", str(folder), "-s"],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
+        (settings / "contacts").write_text(f'"{peer}" <sip:{peer}@{DOMAIN}>\n')
+        self._server_port = server_port
+        self._peer = peer
+        super().__init__(folder, [program, "-f", str(settings), "-s"])
         wait_until(lambda: "registered successfully" in self._text(), "baresip's registration")
-
-    def _text(self) -> str:
-        assert self._process.poll() in (None, 0), f"baresip ended: {self._output.read_text()}"
-        return self._output.read_text(errors="replace")
-
-    def _command(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"/{line}\n".encode())
-        self._process.stdin.flush()
 
     @property
     def received(self) -> list[str]:
@@ -67,20 +52,10 @@ class Baresip:
     def send(self, user: str, text: str) -> int:
         assert user == self._peer
         before = len(self._answers())
-        self._command(f"message {text}")
+        self._command(f"/message {text}")
         wait_until(lambda: len(self._answers()) > before, "an answer to baresip's MESSAGE")
         return self._answers()[before]
 
     def leave(self) -> None:
-        self._command("quit")
-        self._end()
-
-    def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._end()
-
-    def _end(self) -> None:
-        self._process.wait(10)
-        if self._process.stdin:
-            self._process.stdin.close()
+        self._command("/quit")
+        self._ended()

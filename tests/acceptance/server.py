@@ -66,9 +66,7 @@ class Server:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSILO_")}
         command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config)]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_until(self._is_ready, "the server's ready line", 20)
 
     def _is_ready(self) -> bool:

@@ -47,7 +47,7 @@ def test_no_acknowledged_message_is_lost_while_storing(server: Server, dice: ran
     repeatable: Counter[str] = Counter()  # how often a message was in flight at a kill
 
     async def store(alice: Agent, name: str, user: str) -> None:
-        answered[name] = (await alice.message(user, name, call_id=name)).status
+        answered[name] = (await alice.message_until_taken(user, name, call_id=name)).status
 
     def reached(count: int) -> bool:
         return len(answered) >= count

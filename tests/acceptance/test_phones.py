@@ -30,9 +30,7 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["baresip", pytest.param("pjsua", marks=needs_pjsua)])
-def open_phone(
-    request: pytest.FixtureRequest, server: Server, transport: str, tmp_path: Path
-) -> Iterator[OpenPhone]:
+def open_phone(request: pytest.FixtureRequest, server: Server, transport: str, tmp_path: Path) -> Iterator[OpenPhone]:
     """Open a phone of alice or bob, who know each other."""
     peers = {"alice": "bob", "bob": "alice"}
     phones: list[Phone] = []

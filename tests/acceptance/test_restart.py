@@ -66,11 +66,7 @@ def test_graceful_stop_while_storing_loses_and_repeats_nothing(server: Server, t
     answered: dict[str, int] = {}
 
     async def store(alice: Agent, name: str) -> None:
-        status = 503  # what a server answers that is stopping
-        while status == 503:
-            status = (await alice.message(f"user-of-{name}", name)).status
-            await asyncio.sleep(0.05 if status == 503 else 0)
-        answered[name] = status
+        answered[name] = (await alice.message_until_taken(f"user-of-{name}", name)).status
 
     async def scenario() -> None:
         async with await Agent.open(server.port, transport, t1=0.1) as alice:

@@ -158,8 +158,8 @@ def test_other_schemes_are_opaque(text: str) -> None:
         "sip:alice@example.org:65536",
         "sip:alice@example.org:5060x",
         "sip:alice@example.org:-1",
-        "sip:alice@example.org:٣",
-        "sip:alice@exämple.org",
+        "sip:alice@example.org:\u0663",
+        "sip:alice@ex\xe4mple.org",
         "sip:alice@example.org;",
         "sip:alice@example.org;;lr",
         'sip:alice@example.org;x="y"',
@@ -287,9 +287,7 @@ def test_not_equivalent(one: str, other: str) -> None:
 
 
 @given(uris(), st.randoms(use_true_random=False), st.sampled_from([str.upper, str.lower, str.swapcase]))
-def test_another_spelling_is_equivalent(
-    parts: UriParts, chance: Random, change_case: Callable[[str], str]
-) -> None:
+def test_another_spelling_is_equivalent(parts: UriParts, chance: Random, change_case: Callable[[str], str]) -> None:
     params = [(change_case(name), value if value is None else escaped(value)) for name, value in parts.params]
     headers = list(parts.headers)
     chance.shuffle(params)
@@ -379,7 +377,7 @@ def attempt(text: str) -> Uri | None:
         return None
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(":@;?&=%[]<>\"\\. \udc80\udcff")))
+@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(':@;?&=%[]<>"\\. \udc80\udcff')))
 def test_any_text_is_a_uri_or_a_sip_error(text: str) -> None:
     for scheme in ("", "sip:", "sip:a@", "sip:a@[", "tel:", "im:", "x:"):
         uri = attempt(scheme + text)
@@ -389,8 +387,12 @@ def test_any_text_is_a_uri_or_a_sip_error(text: str) -> None:
             assert uri.aor is None or parse_uri(str(uri.aor)).aor == uri.aor
 
 
-@pytest.mark.parametrize("character", list(" :@;?&=%[]<>\"\\.,a1+"))
 @pytest.mark.parametrize("before", ["", "sip:", "sip:a", "sip:a@", "sip:a@b", "sip:a@b;x", "sip:a@b?", "tel:1", "x:"])
-def test_time_grows_linearly(monkeypatch: pytest.MonkeyPatch, before: str, character: str) -> None:
+def test_time_grows_linearly(monkeypatch: pytest.MonkeyPatch, before: str) -> None:
     monkeypatch.setattr("sipsilo.sip.uri.MAX_URI", 1_000_000)  # or the length alone would end it
-    assert grows_linearly(attempt, lambda size: f"{before}{character * size}\n", 2_000)
+
+    def repeated(piece: str) -> Callable[[int], str]:
+        return lambda size: before + piece * size + "\n"
+
+    pieces = [*' :@;?&=%[]<>"\\.,a1+', ";a", ";a=b", "a:", "a@", "%41", "&a=b"]
+    assert [piece for piece in pieces if not grows_linearly(attempt, repeated(piece), 500)] == []

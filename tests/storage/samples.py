@@ -3,9 +3,9 @@
 from typing import Any
 
 from sipsilo.registrar.binding import Binding, Received
-from sipsilo.sip.uri import Aor
 from sipsilo.silo.message import StoredMessage
 from sipsilo.silo.repository import PageRequest
+from sipsilo.sip.uri import Aor
 
 ALICE = Aor("alice", "example.org")
 BOB = Aor("bob", "example.org")

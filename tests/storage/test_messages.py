@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sipsilo.sip.uri import Aor
 from sipsilo.silo.message import NEVER, Attempt, StoredMessage
 from sipsilo.silo.repository import RepositoryError
+from sipsilo.sip.uri import Aor
 from tests.loop import run
 from tests.storage.conftest import Database, Node
 from tests.storage.samples import ALICE, BOB, NOW, message, page
@@ -137,9 +137,7 @@ def test_number_of_a_deleted_message_is_not_given_again(database: Database) -> N
         pytest.param({"next_try": NEVER}, {"ignore_backoff": True}, False, id="refused for good, new binding"),
     ],
 )
-def test_what_a_delivery_gets(
-    database: Database, stored: dict[str, Any], wanted: dict[str, Any], found: bool
-) -> None:
+def test_what_a_delivery_gets(database: Database, stored: dict[str, Any], wanted: dict[str, Any], found: bool) -> None:
     async def scenario() -> None:
         async with database.node() as node:
             await add(node, message(**stored))
@@ -321,9 +319,7 @@ def test_bad_item_spoils_only_itself(database: Database, changes: dict[str, Any]
         async with database.node() as node:
             messages = [message(body=b"%d" % number) for number in range(9)]
             messages[4] = message(**changes)
-            outcomes = await asyncio.gather(
-                *(node.messages.add(each) for each in messages), return_exceptions=True
-            )
+            outcomes = await asyncio.gather(*(node.messages.add(each) for each in messages), return_exceptions=True)
             assert isinstance(outcomes.pop(4), RepositoryError)
             assert outcomes == await numbers(node)
             assert [each.body for each in await read(node)] == [b"0", b"1", b"2", b"3", b"5", b"6", b"7", b"8"]

@@ -1,14 +1,14 @@
 """Carries stored messages to the contacts of their owners."""
 
-from secrets import token_hex
-
 from sipsilo.endpoint import Endpoint
 from sipsilo.reach import Reach, TooLarge
 from sipsilo.registrar.binding import Binding
 from sipsilo.registrar.location import Location
 from sipsilo.silo.message import StoredMessage
+from sipsilo.silo.outcome import Verdict, judge
 from sipsilo.sip.message import Request, Response
 from sipsilo.sip.uri import Aor
+from sipsilo.transaction.matching import new_tag
 from sipsilo.transport.flow import FlowClosed
 
 
@@ -35,25 +35,31 @@ class ContactCarrier:
         return request.call_id.endswith(self._mark)
 
     async def carry(self, message: StoredMessage) -> Response | None:
-        """Send a message to one device: the newest contact, or the next newest that can be reached at all."""
-        bindings = self.bindings(message.owner)
-        if not bindings:
-            return None
-        for binding in bindings:
-            request = self._request(message, binding)
-            try:
-                flow = await self._reach.flow_to_binding(binding, request)
-            except FlowClosed:
-                continue
-            except TooLarge:
-                return request.response(513)
-            return await self._endpoint.send(request, flow)
-        return request.response(503)
+        """Send a message to one device: the newest contact, or the next newest that is willing.
+
+        After silence no other is asked: the silent one may have taken the message.
+        """
+        response: Response | None = None
+        for binding in self.bindings(message.owner):
+            response = await self._send(message, binding)
+            if response.status == 408 or judge(response) is not Verdict.UNREACHABLE:
+                break
+        return response
+
+    async def _send(self, message: StoredMessage, binding: Binding) -> Response:
+        request = self._request(message, binding)
+        try:
+            flow = await self._reach.flow_to_binding(binding, request)
+        except FlowClosed:
+            return request.response(503)
+        except TooLarge:
+            return request.response(513)
+        return await self._endpoint.send(request, flow)
 
     def _request(self, message: StoredMessage, binding: Binding) -> Request:
         # One Call-ID for each attempt: a phone may know a message again that it has answered in vain.
         call_id = f"{message.mid}.{message.attempts}{self._mark}"
-        request = message.to_request(binding.contact, call_id, token_hex(8), add_date=self._add_date)
+        request = message.to_request(binding.contact, call_id, new_tag(), add_date=self._add_date)
         for route in reversed(binding.path):
             request.prepend("Route", route)
         return request

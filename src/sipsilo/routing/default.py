@@ -27,6 +27,7 @@ ALLOW = ("Allow", "REGISTER, MESSAGE, OPTIONS")
 _CHALLENGES = frozenset((401, 407))
 _OF_OUR_MAKING = frozenset((408, 503, 513))
 """How silence, transport errors and oversize come out of a relay; they have no way upstream in them."""
+_SCHEMES = frozenset(("sip", "im", "pres", "tel"))  # §26.2.2: sips needs TLS, which is not here yet
 _COMPOSING = "application/im-iscomposing+xml"
 
 log = structlog.get_logger(__name__)
@@ -46,18 +47,20 @@ class DefaultRoute:
         """Answer a request."""
         request = incoming.request
         try:
-            if request.uri.scheme == "sips":
-                raise SipError(416, "No TLS Here", cause="scheme")  # §8.2.2.1, §26.2.2
+            if request.uri.scheme not in _SCHEMES:
+                raise SipError(416, "Unsupported URI Scheme", cause="scheme")  # §8.2.2.1, §16.3 step 2
             check_forwardable(request)
-            self.identity.strip_own_routes(request)
+            self.identity.strip_own_routes(request, incoming.flow.own)
             if request.method == "MESSAGE":
                 await self._message(incoming)
             elif request.method == "REGISTER":
                 await self._register(incoming)
             elif request.method == "OPTIONS":
                 incoming.reply(200, headers=[ALLOW, ("Accept", "*/*"), ("Supported", "path")])
+            elif request.method == "CANCEL":
+                raise SipError(481, "Call/Transaction Does Not Exist", cause="cancel")  # §9.2: all is answered at once
             else:
-                incoming.reply(405, headers=[ALLOW])
+                raise SipError(405, "Method Not Allowed", cause="method", headers=(ALLOW,))
         except NotStorable as refusal:
             incoming.reply(refusal.status, refusal.reason)
         except RepositoryError as error:

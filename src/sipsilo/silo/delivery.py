@@ -204,6 +204,11 @@ class Delivery:
             await self._repository.renew(lease)
             self._lease = lease
 
+    async def resume(self) -> None:
+        """Go on with what a restart has interrupted. Raises RepositoryError."""
+        for owner in await self._repository.waiting(time.time()):
+            self.start(owner, Reason.RETRY)
+
     async def retry_due(self) -> None:
         """Start what is due after a back-off. Raises RepositoryError."""
         for owner in await self._repository.due(time.time(), 1000):

@@ -2,6 +2,7 @@
 
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from typing import NamedTuple
 
 from sipsilo.sip.errors import SipError
@@ -95,6 +96,10 @@ class StoredMessage(NamedTuple):
         cls, request: Request, owner: Aor, now: float, lifetime: int, first_attempt: Attempt = NOT_TRIED
     ) -> "StoredMessage":
         """What is kept of a MESSAGE for `owner`. Raises NotStorable, or SipError for a bad header."""
+        required = request.get("require")
+        if required is not None:
+            # RFC 3261 §8.2.2.3: whoever answers for the recipient must understand what they would have to
+            raise SipError(420, "Bad Extension", cause="require", headers=(("Unsupported", required),))
         content_type = request.get("content-type") or ""
         if request.body and not content_type:
             raise NotStorable(400, "Missing Content-Type")  # RFC 3261 §20.15: MUST with a body
@@ -153,7 +158,7 @@ class StoredMessage(NamedTuple):
             ("To", str(destination)),
             ("Call-ID", call_id),
             ("CSeq", "1 MESSAGE"),
-            ("Date", formatdate(self.originated, usegmt=True)),
+            ("Date", _sip_date(self.originated)),
         ]
         if self.headers:
             for line in self.headers.decode("utf-8", "surrogateescape").split("\r\n"):
@@ -197,3 +202,9 @@ def _expiry(request: Request, now: float, date: float | None, lifetime: int) -> 
     if expires <= now:
         raise NotStorable(480, "Expired")
     return int(expires)
+
+
+@lru_cache(maxsize=1024)
+def _sip_date(moment: int) -> str:
+    """RFC 3261 §20.17: always GMT."""
+    return formatdate(moment, usegmt=True)

@@ -59,6 +59,9 @@ class Repository(Protocol):
     def forget_retries(self, owner: Aor) -> Awaitable[None]:
         """The owner is away: nothing is retried before they register."""
 
+    def waiting(self, now: float) -> Awaitable[list[Aor]]:
+        """Owners who are bound and have messages."""
+
     def due(self, now: float, limit: int) -> Awaitable[list[Aor]]:
         """Owners of messages whose next attempt is due."""
 

@@ -45,8 +45,9 @@ class Silo:
         self._tasks: list[asyncio.Task[None]] = []
         self._late: set[asyncio.Future[None]] = set()
 
-    def start(self) -> None:
-        """Begin the periodic work."""
+    async def start(self) -> None:
+        """Begin the periodic work, and go on with what a restart interrupted. Raises RepositoryError."""
+        await self._delivery.resume()
         clean = self._settings.check_time * self._settings.clean_period
         self._tasks = [
             asyncio.create_task(self._every(LEASE / 3, self._delivery.renew_claims)),

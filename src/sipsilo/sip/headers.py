@@ -1,6 +1,7 @@
 """The values of header fields, one type each (RFC 3261 §20 and §25.1)."""
 
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -279,6 +280,7 @@ def parse_q(text: str) -> float:
 def parse_date(text: str) -> float | None:
     """A SIP-date as Unix time, None when it is not one (§20.17: the zone is GMT)."""
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

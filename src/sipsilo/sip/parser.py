@@ -80,7 +80,8 @@ def content_length(message: Message) -> int | None:
     text = message.get("content-length")
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 10:
+    conflicting = message.has_repeated and len(set(message.get_all("content-length"))) > 1
+    if conflicting or not text.isascii() or not text.isdigit() or len(text) > 10:
         raise SipError(400, "Bad Content-Length", cause="content-length")
     return int(text)
 

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import structlog
 from sqlalchemy import create_engine
 
 from sipsilo.silo.repository import RepositoryError
@@ -21,6 +22,8 @@ from sipsilo.storage.tables import metadata
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
 
 MAX_GROUP = 512
 """Operations in one transaction: enough that the fsync's share is small, few enough that nobody waits long."""
@@ -141,12 +144,16 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> list[Any]:
-    """Do a group in one transaction; if that fails, each by itself, so that one bad item spoils only itself."""
+    """Do a group in one transaction. If an item is bad, each by itself, so that it spoils only itself."""
     try:
         return _transaction(connection, jobs)
+    except sqlite3.OperationalError as error:
+        # the disk is full, the file is locked: it would be so for each
+        return [StorageError(_first_line(error))] * len(jobs)
     except Exception as error:  # noqa: BLE001  whatever it is, the thread goes on
         if len(jobs) == 1:
             return [StorageError(_first_line(error))]
+        log.warning("a group of operations failed, doing each by itself", error=_first_line(error))
         return [outcome for job in jobs for outcome in _commit(connection, [job])]
 
 

@@ -160,6 +160,18 @@ def _message(row: tuple[object, ...]) -> StoredMessage:
 _DEFAULTS = ("", "", "", "", "", b"", b"", "", 0, 0, 0, 0, 0, None)
 
 
+class _Waiting(Operation[float, list[Aor]]):
+    rank = 8
+
+    def run(self, connection: sqlite3.Connection, items: Sequence[float]) -> Sequence[list[Aor]]:
+        rows = connection.execute(
+            "SELECT DISTINCT username, domain FROM sipsilo_location AS l WHERE expires_at>? AND EXISTS "
+            "(SELECT 1 FROM silo WHERE username=l.username AND domain=l.domain)",
+            (min(items),),
+        ).fetchall()
+        return [[Aor(*row) for row in rows]] * len(items)
+
+
 class _Due(Operation[tuple[float, int], list[Aor]]):
     rank = 8
 
@@ -218,6 +230,7 @@ class MessageRepository:
         self._release = _Release(node)
         self._renew = _Renew(node)
         self._claim = _Claim(node)
+        self._waiting = _Waiting()
         self._due = _Due()
         self._next_due = _NextDue()
         self._purge = _Purge()
@@ -257,6 +270,10 @@ class MessageRepository:
     def forget_retries(self, owner: Aor) -> Awaitable[None]:
         """Retry nothing of this owner's before they register."""
         return self._engine.submit(self._forget_retries, owner)
+
+    def waiting(self, now: float) -> Awaitable[list[Aor]]:
+        """Owners who are bound and have messages."""
+        return self._engine.submit(self._waiting, now)
 
     def due(self, now: float, limit: int) -> Awaitable[list[Aor]]:
         """Owners of messages whose next attempt is due."""

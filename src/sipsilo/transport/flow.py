@@ -20,14 +20,15 @@ class Address(NamedTuple):
 
 def bracketed(host: str) -> str:
     """An IP address or name as it stands in a URI: IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 class Flow(ABC):
     """One way to one peer: a UDP socket and an address, or a connection.
 
-    `transport` is Via's word (UDP, TCP), `sent_by` what we write in a Via over it, `connected` whether its
-    end is noticed and told to the receiver.
+    `transport` is Via's word (UDP, TCP), `local` what our socket is bound to, `own` the address at which the
+    peer sees us (without NAT), `sent_by` what we write in a Via over it, `connected` whether its end is
+    noticed and told to the receiver.
     """
 
     __slots__ = ()
@@ -36,6 +37,7 @@ class Flow(ABC):
     connected: bool
     local: Address
     remote: Address
+    own: Address
     sent_by: str
 
     @property

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from sipsilo.transport.flow import Address, Count, Flow, FlowClosed, Receiver
-from sipsilo.transport.stream import ConnectionOwner, StreamFlow
+from sipsilo.transport.stream import ConnectionOwner, Listener, StreamFlow
 from sipsilo.transport.udp import UdpFlow, UdpSocket, open_udp
 
 PARTIAL_TIMEOUT = 30.0
@@ -56,6 +56,7 @@ class TransportLayer(ConnectionOwner):
         self._connecting: dict[Address, asyncio.Task[StreamFlow]] = {}
         self._refused: dict[Address, float] = {}
         self._accepting = True
+        self._listener = Listener(None, None)  # to which a peer of a connection of ours could connect back
         self._sweeper: asyncio.Task[None] | None = None
 
     # -- opening and closing
@@ -69,12 +70,15 @@ class TransportLayer(ConnectionOwner):
             self._udp.append(sock)
             return sock.local
         server = await asyncio.get_running_loop().create_server(
-            lambda: StreamFlow(self, self._receiver, self._count, point.advertise),
+            lambda: StreamFlow(self, self._receiver, self._count, Listener(None, point.advertise)),
             *point.address,
             backlog=BACKLOG,
         )
         self._servers.append(server)
-        return Address(*server.sockets[0].getsockname()[:2])
+        address = Address(*server.sockets[0].getsockname()[:2])
+        if self._listener.port is None:
+            self._listener = Listener(address.port, point.advertise)
+        return address
 
     def stop_listening(self) -> None:
         """Accept no further connection; what is open stays."""
@@ -149,7 +153,7 @@ class TransportLayer(ConnectionOwner):
     async def _connect(self, remote: Address) -> StreamFlow:
         loop = asyncio.get_running_loop()
         connecting = loop.create_connection(
-            lambda: StreamFlow(self, self._receiver, self._count, self._stream_sent_by()), *remote
+            lambda: StreamFlow(self, self._receiver, self._count, self._listener), *remote
         )
         try:
             _, flow = await asyncio.wait_for(connecting, CONNECT_TIMEOUT)
@@ -157,13 +161,6 @@ class TransportLayer(ConnectionOwner):
             self._remember_refusal(remote)
             raise FlowClosed(f"{remote} took no connection") from error
         return flow
-
-    def _stream_sent_by(self) -> str | None:
-        """Where a peer could open a connection back to us: what we listen on (§18.1.1)."""
-        for server in self._servers:
-            if server.sockets:
-                return str(Address(*server.sockets[0].getsockname()[:2]))
-        return None
 
     def _remember_refusal(self, remote: Address) -> None:
         if len(self._refused) >= MAX_REFUSALS:
@@ -206,14 +203,15 @@ class TransportLayer(ConnectionOwner):
     async def _sweep(self) -> None:
         """Close what has been silent too long, or sends a message in drops (slow loris)."""
         loop = asyncio.get_running_loop()
-        period = min(5.0, self._limits.idle_timeout / 2)
+        idle = self._limits.idle_timeout
+        period = min(5.0, idle / 2)
         while True:
             await asyncio.sleep(period)
             now = loop.time()
             for flow in self._flows():
-                if flow.partial_since is not None and now - flow.partial_since > PARTIAL_TIMEOUT:
+                if flow.partial_since is not None and now - flow.partial_since > min(PARTIAL_TIMEOUT, idle):
                     self._count("connections.slow")
                     flow.abort()
-                elif now - flow.last_activity > self._limits.idle_timeout:
+                elif now - flow.last_activity > idle:
                     self._count("connections.idle")
                     flow.close()

@@ -1,7 +1,7 @@
 """TCP connections: many messages on one stream, in both directions (RFC 3261 §18)."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.stream import Ping, StreamParser
@@ -11,6 +11,13 @@ MAX_UNSENT = 1024 * 1024
 """Bytes that may wait for a peer that does not read; more, and the connection is given up."""
 
 
+class Listener(NamedTuple):
+    """Where peers can open connections to us: the port of a listening socket (None without), and its name."""
+
+    port: int | None
+    advertised: str | None
+
+
 class StreamFlow(Flow, asyncio.Protocol):
     """One connection, accepted or opened by us."""
 
@@ -18,15 +25,15 @@ class StreamFlow(Flow, asyncio.Protocol):
     reliable = True
     connected = True
 
-    def __init__(self, owner: "ConnectionOwner", receiver: Receiver, count: Count, sent_by: str | None) -> None:
+    def __init__(self, owner: "ConnectionOwner", receiver: Receiver, count: Count, listener: Listener) -> None:
         self._owner = owner
         self._receiver = receiver
         self._count = count
-        self._sent_by = sent_by
+        self._listener = listener
         self._parser = StreamParser()
         self._socket: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self.local = self.remote = Address("", 0)
+        self.local = self.remote = self.own = Address("", 0)
         self.sent_by = ""
         self.last_activity = self._loop.time()
         self.partial_since: float | None = None  # when the message that is not complete yet began
@@ -36,7 +43,8 @@ class StreamFlow(Flow, asyncio.Protocol):
         self._socket = cast(asyncio.Transport, transport)  # uvloop's has no common base
         self.local = _address(transport.get_extra_info("sockname"))
         self.remote = _address(transport.get_extra_info("peername"))
-        self.sent_by = self._sent_by or str(self.local)
+        self.own = Address(self.local.host, self._listener.port or self.local.port)
+        self.sent_by = self._listener.advertised or str(self.own)
         if not self._owner.connection_opened(self):
             self._count("connections.refused")
             self._socket.abort()

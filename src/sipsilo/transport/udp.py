@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from functools import lru_cache
 from typing import Any, cast
 
 from sipsilo.sip.errors import SipError
@@ -10,6 +11,8 @@ from sipsilo.transport.flow import Address, Flow, FlowClosed, Receiver
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel: 4,000 messages, a second of a busy server's traffic at a commit that stalls."""
+
+_WILDCARDS = ("0.0.0.0", "::")
 
 
 class UdpFlow(Flow):
@@ -29,9 +32,15 @@ class UdpFlow(Flow):
         return self.socket.local
 
     @property
+    def own(self) -> Address:  # type: ignore[override]
+        """The address that the peer sees."""
+        local = self.socket.local
+        return Address(_address_towards(self.remote), local.port) if local.host in _WILDCARDS else local
+
+    @property
     def sent_by(self) -> str:  # type: ignore[override]
-        """What the socket is known by."""
-        return self.socket.sent_by
+        """What we are known by to the peer."""
+        return self.socket.advertised or str(self.own)
 
     @property
     def connected(self) -> bool:  # type: ignore[override]
@@ -54,13 +63,12 @@ class UdpSocket(asyncio.DatagramProtocol):
     With `connected_to` it belongs to one peer, whose ICMP refusals are reported as the end of the flow.
     """
 
-    def __init__(self, receiver: Receiver, sent_by: str | None, connected_to: Address | None = None) -> None:
+    def __init__(self, receiver: Receiver, advertised: str | None, connected_to: Address | None = None) -> None:
         self._receiver = receiver
-        self._sent_by = sent_by
+        self.advertised = advertised
         self.peer = None if connected_to is None else UdpFlow(self, connected_to)
         self._transport: asyncio.DatagramTransport | None = None
         self.local = Address("", 0)
-        self.sent_by = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket that asyncio has bound."""
@@ -68,7 +76,6 @@ class UdpSocket(asyncio.DatagramProtocol):
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.local = Address(*sock.getsockname()[:2])
-        self.sent_by = self._sent_by or str(self.local)
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """Parse a datagram and pass it on; CRLF keep-alives are dropped (RFC 5626 §4.4.1 is for streams)."""
@@ -110,13 +117,25 @@ class UdpSocket(asyncio.DatagramProtocol):
 
 
 async def open_udp(
-    receiver: Receiver, local: Address, sent_by: str | None = None, connected_to: Address | None = None
+    receiver: Receiver, local: Address, advertised: str | None = None, connected_to: Address | None = None
 ) -> UdpSocket:
     """Bind a UDP socket. Raises OSError."""
     loop = asyncio.get_running_loop()
     _, protocol = await loop.create_datagram_endpoint(
-        lambda: UdpSocket(receiver, sent_by, connected_to),
+        lambda: UdpSocket(receiver, advertised, connected_to),
         local_addr=(local.host, local.port) if connected_to is None else None,
         remote_addr=connected_to,
     )
     return protocol
+
+
+@lru_cache(maxsize=4096)
+def _address_towards(remote: Address) -> str:
+    """The address of ours from which packets go to a peer, as the routing table has it; none is sent."""
+    family = socket.AF_INET6 if ":" in remote.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(remote)
+        except OSError as error:
+            raise FlowClosed(f"no route to {remote}") from error
+        return str(probe.getsockname()[0])

@@ -1,0 +1,28 @@
+"""The silo's name."""
+
+from sipsilo.storage.meta import silo_id
+from tests.loop import run
+from tests.storage.conftest import Database
+
+
+def test_name_is_one_for_all_nodes_and_stays(database: Database) -> None:
+    async def scenario() -> None:
+        async with database.node("one") as one, database.node("two") as two:
+            name = await silo_id(one.engine)
+            assert await silo_id(two.engine) == name
+        async with database.node("one") as one:
+            assert await silo_id(one.engine) == name
+
+    run(scenario())
+
+
+def test_names_of_two_silos_differ(database: Database) -> None:
+    async def scenario() -> str:
+        async with database.node() as node:
+            name = await silo_id(node.engine)
+            database.execute("DELETE FROM sipsilo_meta")
+            assert await silo_id(node.engine) != name
+            return name
+
+    # it stands in Call-IDs behind the @
+    assert run(scenario()).replace(".", "").isalnum()
