@@ -9,7 +9,7 @@ ARGS   ?=
 CONFIG := $(wildcard sipsilo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test check bench compiler
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -25,22 +25,27 @@ check: $(VENV)/.dev ## look at the code: ruff, mypy --strict, the import contrac
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=src $(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## measure sipsilo beside Kamailio on this machine
-	@tools/need gcc=gcc /usr/include/stdio.h=libc6-dev kamailio=kamailio mariadbd=mariadb-server \
+bench: compiler $(VENV)/.dev ## measure sipsilo beside Kamailio on this machine
+	@tools/need kamailio=kamailio mariadbd=mariadb-server \
 		'/usr/lib/*/kamailio/modules/db_mysql.so=kamailio-mysql-modules'
 	$(BIN)/python bench/compare.py $(ARGS)
 
-# Each stamp is older than pyproject.toml when that has changed since the installation.
-$(VENV)/.run: pyproject.toml | $(BIN)/python
-	@echo 'installing sipsilo into $(VENV)'
-	@$(PIP) install --editable .
+compiler:
+	@tools/need gcc=gcc /usr/include/stdio.h=libc6-dev \
+		"$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h=python3-dev"
+
+# Each stamp is older than what it was made of when that has changed. With a C compiler and Python's headers the
+# package is compiled (see pyproject.toml), which takes a minute.
+SOURCES := $(shell find src -name '*.py')
+
+$(VENV)/.run: pyproject.toml $(SOURCES) | $(BIN)/python
+	@tools/install $(BIN)/python
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo 'installing sipsilo and its development tools into $(VENV)'
-	@$(PIP) install --editable '.[dev]'
+$(VENV)/.dev: pyproject.toml $(SOURCES) | $(BIN)/python
+	@tools/install $(BIN)/python dev
 	@touch $(VENV)/.run $@
 
 # Debian keeps ensurepip, without which a virtual environment has no pip, in a package of its own.

@@ -6,13 +6,14 @@ end in one final response.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from functools import lru_cache
 from math import inf
 
 import structlog
 
 from sipsilo.counters import Counters
 from sipsilo.sip.errors import SipError
-from sipsilo.sip.headers import Via
+from sipsilo.sip.headers import Via, parse_via
 from sipsilo.sip.message import Request, Response
 from sipsilo.sip.validation import check_request
 from sipsilo.transaction.client import ClientTransaction
@@ -250,10 +251,9 @@ class Endpoint:
         """Send a request with a new topmost Via over a flow; the final response.
 
         Silence ends as a 408, a transport error as a 503 of our own making (§8.1.3.1). The request's Via is
-        added here; everything else must be in it.
+        added here; everything else must be in it, the Content-Length too.
         """
-        request.prepend("Via", f"SIP/2.0/{flow.transport} {flow.sent_by};branch={branch or new_branch()};rport")
-        request.set_content_length()
+        request.push_via(_new_via(flow, branch or new_branch()))
         exchange = _Exchange(flow, self._loop.create_future())
         transaction = self._transactions.start_client(request, flow.reliable, self._loop.time(), exchange)
         self._arm()
@@ -333,6 +333,16 @@ class Endpoint:
         if self._timer is not None:
             self._timer.cancel()
         await self.transport.close()
+
+
+@lru_cache(maxsize=4096)
+def _sent_by(text: str) -> tuple[str, int | None]:
+    via = parse_via(f"SIP/2.0/UDP {text}")
+    return via.host, via.port
+
+
+def _new_via(flow: Flow, branch: str) -> Via:
+    return Via(flow.transport, *_sent_by(flow.sent_by), (("branch", branch), ("rport", None)))
 
 
 class _Exchange:

@@ -46,10 +46,11 @@ class Reach:
 
     def _registered_flow(self, binding: Binding) -> Flow | None:
         received = binding.received
+        if received.transport == "UDP" and not received.natted:
+            return None  # without a NAT between us the Contact is what the phone wants
         local, remote = Address(*received.local), Address(*received.remote)
         if received.transport == "UDP":
-            # Without a NAT between us the Contact is what the phone wants.
-            return self._transport.udp_flow(local, remote) if received.natted else None
+            return self._transport.udp_flow(local, remote)
         wanted = binding.uri.param("transport")
         if wanted is not None and wanted.upper() != received.transport:
             return None
@@ -96,8 +97,8 @@ async def resolve(host: str, port: int) -> list[Address]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(bare, port, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise FlowClosed(f"{host}: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a label that no name may have
+        raise FlowClosed(f"{host}: {error}") from error
     addresses = [Address(*entry[4][:2]) for entry in found]
     return sorted(dict.fromkeys(addresses), key=lambda address: ":" in address.host)
 

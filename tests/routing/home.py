@@ -16,6 +16,7 @@ from tests.acceptance.agent import DOMAIN, Agent, Answer
 from tests.acceptance.programs import LOOPBACK
 from tests.acceptance.wire import Sip, parse
 from tests.loop import run
+from tests.storage.template import put_empty_database
 
 RELAY_TIMEOUT = 0.3
 
@@ -135,22 +136,23 @@ def request(
 
 @asynccontextmanager
 async def open_home(folder: Path, **changes: Any) -> AsyncIterator[Home]:
-    """A server with some settings of [proxy], [registrar] or [msilo] changed."""
+    """A server with some settings of [proxy], [registrar] or [msilo] changed, on the folder's database."""
+    database = folder / "silo.db"
     settings = Settings(
         ServerSettings(
             listen=(Listen("udp", LOOPBACK, 0), Listen("tcp", LOOPBACK, 0)),
             domains=changes.pop("domains", (DOMAIN,)),
-            stop_timeout=1.0,
+            stop_timeout=0.3,
         ),
         _section(Registrar, changes),
         _section(Proxy, {"relay_timeout": RELAY_TIMEOUT} | changes),
-        _section(Msilo, {"db_url": f"sqlite:///{folder / 'silo.db'}"} | changes),
+        _section(Msilo, {"db_url": f"sqlite:///{database}"} | changes),
     )
     server = Server(settings)
     try:
         udp, tcp = (int(place.rpartition(":")[2]) for place in await server.start())
         assert server._route is not None
-        home = Home(udp, tcp, folder / "silo.db", server._route.silo)
+        home = Home(udp, tcp, database, server._route.silo)
         try:
             yield home
         finally:
@@ -170,6 +172,8 @@ def run_at_home(folder: Path, scenario: Callable[[Home], Coroutine[Any, Any, Non
         async with open_home(folder, **changes) as home:
             await scenario(home)
 
+    if not (folder / "silo.db").exists():
+        put_empty_database(folder / "silo.db")
     run(work())
 
 

@@ -45,6 +45,7 @@ ANSWERS: dict[str, tuple[str, str, list[str], bytes, int]] = {
     "bad Route": ("MESSAGE", BOB, [PLAIN, "Route: nonsense"], b"Hi", 400),
     "two types": ("MESSAGE", BOB, [PLAIN, "Content-Type: text/plain"], b"Hi", 400),
     "Proxy-Require": ("MESSAGE", BOB, [PLAIN, "Proxy-Require: telepathy"], b"Hi", 420),
+    "Require": ("MESSAGE", BOB, [PLAIN, "Require: telepathy"], b"Hi", 420),
     "OPTIONS": ("OPTIONS", f"sip:{DOMAIN}", [], b"", 200),
     "OPTIONS, Require": ("OPTIONS", f"sip:{DOMAIN}", ["Require: telepathy"], b"", 420),
     "INVITE": ("INVITE", BOB, [], b"", 405),

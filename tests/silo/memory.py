@@ -19,11 +19,12 @@ COMMIT = 0.001
 
 
 class Tables:
-    """What all nodes see: messages by number, and claims by owner (node and when it runs out)."""
+    """What all nodes see: messages by number, claims by owner (node and when it runs out), who is bound."""
 
     def __init__(self) -> None:
         self.messages: dict[int, StoredMessage] = {}
         self.claims: dict[Aor, tuple[str, float]] = {}
+        self.bound: set[Aor] = set()
         self.last_mid = 0
 
     def put(self, *bodies: str, owner: Aor = BOB, **changes: Any) -> list[int]:
@@ -107,6 +108,10 @@ class MemoryRepository:
         for each in self._of(owner):
             if each.next_try < NEVER:
                 self._change(each.mid, next_try=0)
+
+    async def waiting(self, now: float) -> list[Aor]:
+        await self._commit("waiting")
+        return [owner for owner in self.tables.bound if self._of(owner)]
 
     async def due(self, now: float, limit: int) -> list[Aor]:
         await self._commit("due")

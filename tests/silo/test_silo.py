@@ -13,6 +13,7 @@ from sipsilo.silo.outcome import failed_attempt
 from sipsilo.silo.repository import RepositoryError
 from sipsilo.silo.silo import PURGE_AT_ONCE, Silo, SiloSettings
 from sipsilo.sip.errors import SipError
+from sipsilo.sip.uri import Aor
 from tests.loop import run_in_virtual_time
 from tests.silo.memory import MemoryRepository, Phones
 from tests.silo.samples import ALICE, BOB, PLAIN, message
@@ -36,7 +37,7 @@ class Home:
         self.silo = Silo(self.repository, self.phones, SiloSettings(**settings))  # type: ignore[arg-type]
 
     async def __aenter__(self) -> "Home":
-        self.silo.start()
+        await self.silo.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -279,6 +280,35 @@ def test_idle_silo_asks_the_database_rarely(run: Run) -> None:
             home.repository.calls.clear()
             await asyncio.sleep(300)
             assert len(home.repository.calls) <= 3 * 300 / 30
+
+    run(scenario())
+
+
+def test_what_a_restart_interrupted_goes_on(run: Run) -> None:
+    """Who is bound need not register anew; a back-off stays."""
+
+    async def scenario() -> None:
+        home = Home()
+        home.phones.away.clear()
+        home.tables.put("one", "two")
+        home.tables.put("later", next_try=int(time.time()) + 100, owner=ALICE)
+        home.tables.put("nobody is there", owner=Aor("carol", "example.org"))
+        home.tables.bound = {ALICE, BOB}
+        async with home:
+            await asyncio.sleep(50)
+            assert home.phones.bodies == ["one", "two"]
+            await asyncio.sleep(60)
+            assert home.phones.bodies == ["one", "two", "later"]
+
+    run(scenario())
+
+
+def test_start_tells_that_the_database_is_down(run: Run) -> None:
+    async def scenario() -> None:
+        home = Home()
+        home.repository.broken = {"waiting"}
+        with pytest.raises(RepositoryError):
+            await home.silo.start()
 
     run(scenario())
 

@@ -255,7 +255,7 @@ def feed_anything(stream: bytes, pieces: list[bytes]) -> None:
             read_everything(event)
 
 
-@given(st.lists(mutated(messages()) | messages(length=True).map(lambda raw: raw.data), max_size=3), st.data())
+@given(st.lists(mutated(messages()) | messages(length=True).map(lambda raw: raw.data), max_size=2), st.data())
 def test_mutated_streams(parts: list[bytes], data: st.DataObject) -> None:
     stream = b"".join(parts)
     feed_anything(stream, data.draw(cuts(stream)))

@@ -32,7 +32,7 @@ def escaped(text: str) -> str:
 # -- taking apart
 
 
-@given(uris())
+@given(uris)
 def test_parts_are_found_again(parts: UriParts) -> None:
     uri = parse_uri(parts.text)
     assert str(uri) == uri.text == parts.text
@@ -286,7 +286,7 @@ def test_not_equivalent(one: str, other: str) -> None:
     assert not same(one, other)
 
 
-@given(uris(), st.randoms(use_true_random=False), st.sampled_from([str.upper, str.lower, str.swapcase]))
+@given(uris, st.randoms(use_true_random=False), st.sampled_from([str.upper, str.lower, str.swapcase]))
 def test_another_spelling_is_equivalent(parts: UriParts, chance: Random, change_case: Callable[[str], str]) -> None:
     params = [(change_case(name), value if value is None else escaped(value)) for name, value in parts.params]
     headers = list(parts.headers)
@@ -303,7 +303,7 @@ def test_another_spelling_is_equivalent(parts: UriParts, chance: Random, change_
     assert same(parts.text, other.text)
 
 
-@given(uris(), st.data())
+@given(uris, st.data())
 def test_another_part_is_not_equivalent(parts: UriParts, data: st.DataObject) -> None:
     changes: list[UriParts] = [
         parts._replace(user="x" if parts.user is None else f"{parts.user}x"),
@@ -351,7 +351,7 @@ def test_aor(text: str, aor: str | None) -> None:
     assert (parse_uri(text).aor and str(parse_uri(text).aor)) == aor
 
 
-@given(uris())
+@given(uris)
 def test_aor_is_canonical(parts: UriParts) -> None:
     aor = parse_uri(parts.text).aor
     if parts.user is None:

@@ -12,6 +12,7 @@ import pytest
 from sipsilo.storage.bindings import BindingRepository
 from sipsilo.storage.engine import Engine
 from sipsilo.storage.messages import MessageRepository
+from tests.storage.template import put_empty_database
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class Node:
 
 
 class Database:
-    """An empty SQLite file; other kinds offer the same."""
+    """A SQLite file; other kinds offer the same."""
 
-    def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder / 'silo.db'}"
+    def __init__(self, file: Path) -> None:
+        self.url = f"sqlite:///{file}"
 
     @asynccontextmanager
     async def node(self, name: str = "one", max_pending: int = 10_000) -> AsyncIterator[Node]:
@@ -51,4 +52,6 @@ class Database:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """One empty database of each kind."""
     assert request.param == "sqlite"
-    return Database(tmp_path)
+    file = tmp_path / "silo.db"
+    put_empty_database(file)
+    return Database(file)

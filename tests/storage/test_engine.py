@@ -115,7 +115,7 @@ def test_power_may_fail_after_a_commit(database: Database, pragma: str, value: o
 
 
 def test_nothing_acknowledged_is_lost_by_kill(tmp_path: Path) -> None:
-    database = Database(tmp_path)
+    database = Database(tmp_path / "silo.db")
     for count in (1, 100, 400):
         acknowledged = add_and_kill(database.url, count)
         stored = {mid for (mid,) in database.execute("SELECT mid FROM silo")}
@@ -252,8 +252,8 @@ def test_file_that_cannot_be_opened_is_named(tmp_path: Path, spoilt: str) -> Non
     run(scenario())
 
 
-def test_folder_is_made(tmp_path: Path) -> None:
-    database = Database(tmp_path / "new" / "folder")
+def test_folder_and_tables_are_made(tmp_path: Path) -> None:
+    database = Database(tmp_path / "new" / "folder" / "silo.db")
 
     async def scenario() -> None:
         async with database.node() as node:

@@ -12,7 +12,7 @@ from sipsilo.silo.repository import RepositoryError
 from sipsilo.sip.uri import Aor
 from tests.loop import run
 from tests.storage.conftest import Database, Node
-from tests.storage.samples import ALICE, BOB, NOW, message, page
+from tests.storage.samples import ALICE, BOB, NOW, binding, message, page
 
 EARLIER, LATER = int(NOW) - 10, int(NOW) + 10
 
@@ -254,6 +254,22 @@ def test_nothing_is_retried_for_an_owner_who_is_away(database: Database) -> None
             assert await numbers(node) == [waiting]
             rows = database.execute("SELECT next_try FROM silo WHERE mid IN (?,?)", refused, other)
             assert rows == [(NEVER,), (LATER + 1,)]
+
+    run(scenario())
+
+
+def test_owners_who_are_bound_and_have_messages(database: Database) -> None:
+    carol = Aor("carol", "example.org")
+
+    async def scenario() -> None:
+        async with database.node() as node:
+            assert await node.messages.waiting(NOW) == []
+            await add(node, message(), message(), message(ALICE), message(Aor("bob", "example.com")))
+            assert await node.messages.waiting(NOW) == []
+            await node.bindings.replace(BOB, (binding(), binding("sip:bob@192.0.2.2")))
+            await node.bindings.replace(ALICE, (binding(expires_at=NOW),))
+            await node.bindings.replace(carol, (binding(),))
+            assert await node.messages.waiting(NOW) == [BOB]
 
     run(scenario())
 

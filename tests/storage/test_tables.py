@@ -49,7 +49,7 @@ class Trace(Operation[list[str], None]):
 
 
 async def work(node: Node) -> None:
-    """Every statement that there is."""
+    """Every statement but the one of the start."""
     mid = await node.messages.add(message())
     await node.messages.claim(page())
     await node.messages.record(mid, Attempt(1, 1, 415))

@@ -32,6 +32,7 @@ def forwarded(request: Request, uri: str, routes: Sequence[str]) -> Request:
     copy.set("Max-Forwards", str(left))
     for route in reversed(routes):
         copy.prepend("Route", route)
+    copy.set_content_length()
     return copy
 
 

@@ -11,8 +11,13 @@ from sipsilo.sip.uri import Uri, equivalent, parse_uri
 
 MAX_CONTACT = 512
 MAX_CALL_ID = 255
+MAX_METHODS = 255
 MAX_PATH = 4096
 """What the columns hold."""
+
+
+ONE_HOUR = 3600
+"""§10.3 step 7: an interval of an hour or more is never too brief."""
 
 
 class Received(NamedTuple):
@@ -90,15 +95,15 @@ def apply_register(
     has_new = False
     for text in contacts:
         contact = parse_name_addr(text)
-        old = next((b for b in bindings if equivalent(b.uri, contact.uri)), None)
-        if old is not None:
-            _check_order(old, request)
-            bindings.remove(old)
+        old = [binding for binding in current if equivalent(binding.uri, contact.uri)]
+        for binding in old:
+            _check_order(binding, request)
+        bindings = [binding for binding in bindings if not equivalent(binding.uri, contact.uri)]
         new = _binding(contact, request, received, path, now, limits)
         if new is not None:
             bindings.insert(0, new)
-            has_new |= old is None or (old.call_id, old.received) != (new.call_id, new.received)
-    if len(bindings) > limits.max_contacts:
+            has_new |= not any((b.call_id, b.received) == (new.call_id, new.received) for b in old)
+    if len(bindings) > max(limits.max_contacts, len(current)):
         raise SipError(403, "Too Many Contacts", cause="contacts")
     return Change(tuple(bindings), has_new)
 
@@ -129,9 +134,10 @@ def _binding(
     seconds = _expires(contact, request, limits)
     if seconds == 0:
         return None
-    if len(contact.uri_text) > MAX_CONTACT or len(request.call_id) > MAX_CALL_ID:
-        raise SipError(400, "Contact or Call-ID Too Long", cause="contact")
-    q = contact.param("q")
+    q, methods = contact.param("q"), _methods(contact, request)
+    _check_column("Contact", contact.uri_text, MAX_CONTACT)
+    _check_column("Call-ID", request.call_id, MAX_CALL_ID)
+    _check_column("Allow", methods or "", MAX_METHODS)
     return Binding(
         contact=contact.uri_text,
         q=1.0 if q is None else parse_q(q),
@@ -140,9 +146,16 @@ def _binding(
         call_id=request.call_id,
         cseq=request.cseq.number,
         path=path,
-        methods=_methods(contact, request),
+        methods=methods,
         received=received,
     )
+
+
+def _check_column(header: str, value: str, limit: int) -> None:
+    if len(value) > limit:
+        raise SipError(400, f"{header} Too Long", cause="contact")
+    if not value.isprintable():  # the octets that are no UTF-8 are not
+        raise SipError(400, f"{header} Is Not UTF-8", cause="contact")  # §7.3.1
 
 
 def _expires(contact: NameAddr, request: Request, limits: RegistrarLimits) -> int:
@@ -153,7 +166,7 @@ def _expires(contact: NameAddr, request: Request, limits: RegistrarLimits) -> in
         seconds = limits.default_expires if text is None else parse_number(text, "Expires")
     except SipError:
         seconds = limits.default_expires
-    if 0 < seconds < limits.min_expires:
+    if 0 < seconds < min(limits.min_expires, ONE_HOUR):
         minimum = ("Min-Expires", str(limits.min_expires))
         raise SipError(423, "Interval Too Brief", cause="expires", headers=(minimum,))
     return min(seconds, limits.max_expires)

@@ -8,9 +8,13 @@ from sipsilo.registrar.location import Location
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request
 from sipsilo.sip.uri import Aor
+from sipsilo.sip.validation import check_required
 
 SUPPORTED = frozenset(("path",))
 """Option tags that a REGISTER may require of us."""
+
+MAX_AOR_PART = 64
+"""Characters of its user and of its host; what the columns hold."""
 
 
 class Registered(NamedTuple):
@@ -30,7 +34,7 @@ class Registrar:
 
     async def register(self, request: Request, aor: Aor, received: Received) -> Registered:
         """Change the bindings of an AoR. Raises SipError, and what the repository raises."""
-        _check(request)
+        _check(request, aor)
         now = time.time()
         change = await self._location.change(
             aor, lambda current: apply_register(current, request, received, now, self._limits)
@@ -40,10 +44,11 @@ class Registrar:
         return Registered(headers, change.bindings, change.has_new)
 
 
-def _check(request: Request) -> None:
-    unsupported = [tag for tag in request.values("require") if tag.lower() not in SUPPORTED]
-    if unsupported:  # §8.2.2.3
-        headers = (("Unsupported", ", ".join(unsupported)),)
-        raise SipError(420, "Bad Extension", cause="require", headers=headers)
-    if request.body:  # §8.2.3: there is no body that we understand
+def _check(request: Request, aor: Aor) -> None:
+    if max(map(len, aor)) > MAX_AOR_PART:
+        raise SipError(404, "Address of Record Too Long", cause="aor")
+    check_required(request, SUPPORTED)
+    disposition = request.get("content-disposition") or ""
+    if request.body and "handling=optional" not in disposition.replace(" ", "").lower():
+        # §8.2.3: there is no body that we understand
         raise SipError(415, "Unsupported Media Type", cause="media", headers=(("Accept", ""),))

@@ -10,7 +10,7 @@ from sipsilo.endpoint import RETRY_AFTER, Incoming
 from sipsilo.proxy.forward import check_forwardable
 from sipsilo.proxy.response_context import upstream
 from sipsilo.registrar.binding import Binding, Received
-from sipsilo.registrar.register import Registrar
+from sipsilo.registrar.register import SUPPORTED, Registrar
 from sipsilo.routing.carrier import ContactCarrier
 from sipsilo.routing.identity import Identity
 from sipsilo.routing.relay import Relay
@@ -21,6 +21,7 @@ from sipsilo.silo.silo import Silo
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request, Response
 from sipsilo.sip.uri import Aor
+from sipsilo.sip.validation import check_required
 from sipsilo.transport.flow import bracketed
 
 ALLOW = ("Allow", "REGISTER, MESSAGE, OPTIONS")
@@ -56,6 +57,7 @@ class DefaultRoute:
             elif request.method == "REGISTER":
                 await self._register(incoming)
             elif request.method == "OPTIONS":
+                check_required(request, SUPPORTED)
                 incoming.reply(200, headers=[ALLOW, ("Accept", "*/*"), ("Supported", "path")])
             elif request.method == "CANCEL":
                 raise SipError(481, "Call/Transaction Does Not Exist", cause="cancel")  # §9.2: all is answered at once

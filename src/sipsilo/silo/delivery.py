@@ -11,6 +11,7 @@ from sipsilo.silo.message import StoredMessage
 from sipsilo.silo.outcome import Verdict, failed_attempt, judge
 from sipsilo.silo.repository import Busy, PageRequest, Repository, RepositoryError
 from sipsilo.silo.statistics import Statistics
+from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Response
 from sipsilo.sip.uri import Aor
 
@@ -71,6 +72,7 @@ class Delivery:
         self._tasks: set[asyncio.Task[None]] = set()
         self._postponed: dict[Aor, float] = {}
         self._undeleted: set[int] = set()
+        self._unreleased: set[Aor] = set()
         self._lease = 0.0
         self._stopping = False
 
@@ -122,10 +124,12 @@ class Delivery:
                 while flush.wanted and not self._stopping:
                     flush.wanted = False
                     ignore_backoff, flush.ignore_backoff = flush.ignore_backoff, False
-                    await self._pass(owner, ignore_backoff)
-        except RepositoryError as error:
-            log.error("delivery stopped by the database", owner=str(owner), error=str(error))
-            asyncio.get_running_loop().call_later(DATABASE_PAUSE, self.start, owner, Reason.RETRY)
+                    try:
+                        await self._pass(owner, ignore_backoff)
+                    except RepositoryError as error:
+                        log.error("delivery stopped by the database", owner=str(owner), error=str(error))
+                        self._start_later(owner, DATABASE_PAUSE, ignore_backoff or flush.ignore_backoff)
+                        return
         finally:
             del self._flushes[owner]
 
@@ -138,7 +142,7 @@ class Delivery:
                 lease = now + LEASE
                 page = await self._repository.claim(PageRequest(owner, after, now, lease, ignore_backoff, PAGE))
                 if isinstance(page, Busy):
-                    self._wait_for(owner, page)
+                    self._start_later(owner, max(1.0, page.until - time.time()), ignore_backoff)
                     return
                 claimed = claimed or bool(page)
                 sent = await self._send_page(owner, page, lease)
@@ -147,7 +151,7 @@ class Delivery:
                 after = page[-1].mid
         finally:
             if claimed:
-                await self._repository.release(owner)
+                await self._release(owner)
 
     async def _send_page(self, owner: Aor, page: list[StoredMessage], lease: float) -> int:
         """Send a page in order; how many of it were dealt with, less than all when the owner is done for now."""
@@ -168,7 +172,7 @@ class Delivery:
         if message.mid in self._undeleted:
             await self._delete(message.mid)
             return True
-        response = await self._carrier.carry(message)
+        response = await self._carry(message)
         if response is None:
             await self._repository.forget_retries(owner)
             return False
@@ -187,18 +191,32 @@ class Delivery:
         await self._repository.postpone(owner, message.mid, attempt)
         return False
 
+    async def _carry(self, message: StoredMessage) -> Response | None:
+        try:
+            return await self._carrier.carry(message)
+        except SipError as error:
+            # a row that another program wrote, of which no MESSAGE can be made
+            return Response(error.status, error.reason, [])
+
     async def _delete(self, mid: int) -> None:
         """Delete what was delivered; if the database cannot now, it is not sent again for that."""
         self._undeleted.add(mid)
         await self._repository.delete(mid)
         self._undeleted.discard(mid)
 
-    def _wait_for(self, owner: Aor, busy: Busy) -> None:
-        delay = max(1.0, busy.until - time.time())
-        asyncio.get_running_loop().call_later(delay, self.start, owner, Reason.RETRY)
+    def _start_later(self, owner: Aor, delay: float, ignore_backoff: bool) -> None:
+        reason = Reason.NEW_BINDING if ignore_backoff else Reason.RETRY
+        asyncio.get_running_loop().call_later(delay, self.start, owner, reason)
+
+    async def _release(self, owner: Aor) -> None:
+        self._unreleased.add(owner)
+        await self._repository.release(owner)
+        self._unreleased.discard(owner)
 
     async def renew_claims(self) -> None:
         """Keep what we deliver ours; to be called every third of a LEASE. Raises RepositoryError."""
+        for owner in self._unreleased - self._flushes.keys():
+            await self._release(owner)
         if self._flushes:
             lease = time.time() + LEASE
             await self._repository.renew(lease)

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.headers import NameAddr, parse_date, parse_media_type, parse_number
 from sipsilo.sip.message import Request
+from sipsilo.sip.names import canonical_name
 from sipsilo.sip.uri import Aor
+from sipsilo.sip.validation import check_required
 
 NEVER = 2**62
 """`next_try` of a message that was refused for good (6xx)."""
@@ -96,10 +98,8 @@ class StoredMessage(NamedTuple):
         cls, request: Request, owner: Aor, now: float, lifetime: int, first_attempt: Attempt = NOT_TRIED
     ) -> "StoredMessage":
         """What is kept of a MESSAGE for `owner`. Raises NotStorable, or SipError for a bad header."""
-        required = request.get("require")
-        if required is not None:
-            # RFC 3261 §8.2.2.3: whoever answers for the recipient must understand what they would have to
-            raise SipError(420, "Bad Extension", cause="require", headers=(("Unsupported", required),))
+        # whoever answers for the recipient must understand what they would have to
+        check_required(request)
         content_type = request.get("content-type") or ""
         if request.body and not content_type:
             raise NotStorable(400, "Missing Content-Type")  # RFC 3261 §20.15: MUST with a body
@@ -171,13 +171,23 @@ class StoredMessage(NamedTuple):
 
     def _dated_body(self) -> bytes:
         """The body, told to be an old one where that can be done without harm (parameter add_date)."""
-        if not self.content_type or b"content-encoding" in self.headers.lower():
-            return self.body
-        media = parse_media_type(self.content_type)
-        charset = (media.param("charset") or "utf-8").lower()
-        if media.essence != "text/plain" or not (charset in _ONE_BYTE_CHARSETS or charset.startswith("iso-8859-")):
+        if not _is_plain_text(self.content_type) or self._is_encoded():
             return self.body
         return f"[Offline message - {time.ctime(self.received)}] ".encode() + self.body
+
+    def _is_encoded(self) -> bool:
+        names = (line.partition(b":")[0] for line in self.headers.split(b"\r\n"))
+        return any(canonical_name(name.decode("latin-1").strip()) == "content-encoding" for name in names)
+
+
+def _is_plain_text(content_type: str) -> bool:
+    """Whether ASCII can be put before such a body."""
+    try:
+        media = parse_media_type(content_type)
+    except SipError:
+        return False
+    charset = (media.param("charset") or "utf-8").lower()
+    return media.essence == "text/plain" and (charset in _ONE_BYTE_CHARSETS or charset.startswith("iso-8859-"))
 
 
 def _replayed(request: Request) -> bytes:

@@ -22,7 +22,7 @@ _DISPLAY = re.compile(r'[^"<>;,]*\Z')
 _VIA = re.compile(
     rf"\s*SIP\s*/\s*2\.0\s*/\s*(?P<transport>{_TOKEN})\s+"
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?:\s*:\s*(?P<port>[0-9]{1,5}))?\s*(?P<params>(?:;.*)?)\Z",
-    re.I | re.S,
+    re.I | re.S | re.A,
 )
 # What nearly all Vias from phones look like, read in one step.
 _USUAL_VIA = re.compile(
@@ -45,7 +45,7 @@ def split_list(value: str) -> list[str]:
     while position < len(value):
         match = _LIST_PART.match(value, position)
         if match is not None:
-            parts.append(match[0].strip())
+            parts.append(match[0].strip(" \t"))
             position = match.end()
         if position < len(value):
             if value[position] != ",":
@@ -124,7 +124,7 @@ def parse_name_addr(text: str) -> NameAddr:
     if usual is not None:
         uri, tag = usual.groups()
         return _checked(NameAddr("", uri, (("tag", tag),) if tag else ()))
-    text = text.strip()
+    text = text.strip(" \t")
     start = _display_end(text)
     if start < 0:
         # §20.10: without brackets everything behind a semicolon belongs to the header.
@@ -141,6 +141,8 @@ def _display_end(text: str) -> int:
     """Where the opening bracket of a name-addr is, -1 for an addr-spec. Raises SipError(400)."""
     if not text.startswith('"'):
         start = text.find("<")
+        if start > 0 and ";" in text[:start]:
+            return -1  # it stands in a header parameter
         if start > 0 and not _DISPLAY.match(text, 0, start):
             raise SipError(400, "Bad Display Name")
         return start
@@ -207,12 +209,13 @@ def parse_via(text: str) -> Via:
 
 
 def _via_params(text: str) -> Params:
-    # An IPv6 address in `received` is beyond the token grammar, so values are not checked here.
     if '"' in text:
         return parse_params(text)
-    if " " in text or "\t" in text:
-        return tuple((name.strip(), value and value.strip()) for name, value in split_params(text))
-    return split_params(text)
+    # An IPv6 address in `received` is beyond the token grammar, so values are not checked here.
+    params = tuple((name.strip(" \t"), value and value.strip(" \t")) for name, value in split_params(text))
+    if not all(is_token(name) for name, _ in params):
+        raise SipError(400, "Bad Via Parameter")
+    return params
 
 
 class CSeq(NamedTuple):
@@ -267,7 +270,8 @@ def parse_number(text: str, header: str, limit: int = 2**32 - 1) -> int:
     """
     if not text.isascii() or not text.isdigit():
         raise SipError(400, f"Bad {header} Header")
-    return limit if len(text) > 10 else min(int(text), limit)
+    digits = text.lstrip("0")
+    return limit if len(digits) > 10 else min(int(digits or "0"), limit)
 
 
 def parse_q(text: str) -> float:

@@ -80,7 +80,7 @@ class Message:
         """The topmost Via. Raises SipError(400)."""
         if self._via is None:
             value = self._required("via")
-            self._via = parse_via(split_list(value)[0] if "," in value else value)
+            self._via = parse_via(next(iter(split_list(value)), "") if "," in value else value)
         return self._via
 
     @property
@@ -150,6 +150,13 @@ class Message:
                 self.fields[index : index + 1] = [field(name, ", ".join(values))] if values else []
                 self._forget()
                 return
+
+    def push_via(self, via: Via) -> None:
+        """Put a new Via on top."""
+        text = str(via)
+        self.fields.insert(0, ("via", text, f"Via: {text}"))
+        self._via = via
+        self._first = None
 
     def replace_via(self, via: Via) -> None:
         """Change the topmost Via; what was read of the other headers stays."""

@@ -8,8 +8,8 @@ from sipsilo.sip.limits import MAX_BODY, MAX_HEAD, MAX_HEADERS
 from sipsilo.sip.message import ANSWER_HEADERS, Field, Message, Request, Response
 from sipsilo.sip.names import KNOWN, canonical_name
 
-_STATUS_LINE = re.compile(r"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9]) ?(.*)\Z", re.I)
-_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.I)
+_STATUS_LINE = re.compile(r"SIP/([0-9]+\.[0-9]+) ([1-6][0-9][0-9])(?: (.*))?\Z", re.I | re.A)
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.I | re.A)
 # Outside of line ends no control character but the tab may stand in a head (§25.1 TEXT-UTF8).
 _CONTROL = bytes([*range(9), 11, 12, *range(14, 32), 127])
 
@@ -59,7 +59,7 @@ def parse_head(head: bytes) -> Request | Response:
 
 
 def _check_head(head: bytes, lines: list[str]) -> None:
-    if len(lines) > MAX_HEADERS:
+    if len(lines) - 1 > MAX_HEADERS:
         raise SipError(400, "Too Many Header Fields", cause="headers")
     ends = len(lines) - 1
     # translate is the quickest search for any of a set of bytes
@@ -87,19 +87,19 @@ def content_length(message: Message) -> int | None:
 
 
 def _parse_start_line(line: str) -> Request | Response:
-    if line[:4].upper() == "SIP/":
+    if line[:4].upper() == "SIP/" and line[:4].isascii():
         match = _STATUS_LINE.match(line)
         if match is None or match[1] != "2.0":
             raise SipError(400, "Bad Status Line")
-        return Response(int(match[2]), match[3], [])
+        return Response(int(match[2]), match[3] or "", [])
     parts = line.split(" ")
     if len(parts) != 3 or not is_token(parts[0]) or not parts[1]:
         raise _bad_request_line(line)
     method, uri, version = parts
     request = Request(method, uri, [], b"", line)
-    if version != "SIP/2.0" and version.upper() != "SIP/2.0":
-        if not _VERSION.match(version):
-            raise _bad_request_line(line)
+    if version != "SIP/2.0" and not _VERSION.match(version):
+        raise _bad_request_line(line)
+    if version.upper() != "SIP/2.0":
         raise SipError(505, "Version Not Supported", cause="version", request=request)
     return request
 
@@ -136,7 +136,7 @@ def _unfold(line: str, fields: list[Field]) -> None:
         raise SipError(400, "Folded Line Without a Header")
     name, value, raw = fields[-1]
     more = line.strip(" \t")
-    fields[-1] = (name, f"{value} {more}".strip(), f"{raw}\r\n{line}")
+    fields[-1] = (name, f"{value} {more}".strip(" \t"), f"{raw}\r\n{line}")
 
 
 def _header_name(name: str) -> str:

@@ -41,7 +41,8 @@ class StreamParser:
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes, give the events that they complete, in order."""
         events: list[Event] = []
-        self._buffer += data
+        if not self.broken:
+            self._buffer += data
         while not self.broken:
             event = self._next_body() if self._missing >= 0 else self._next_head()
             if event is None:
@@ -57,7 +58,7 @@ class StreamParser:
         end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if end < 0:
             self._searched = len(buffer)
-            return self._break(_too_large()) if len(buffer) > MAX_HEAD else None
+            return self._break(_too_large()) if len(buffer) > MAX_HEAD + 3 else None
         if end > MAX_HEAD:
             return self._break(_too_large())
         head = bytes(buffer[:end])

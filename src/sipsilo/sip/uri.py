@@ -27,9 +27,10 @@ _OPAQUE = re.compile(r"[^\s<>\"]+\Z")
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 # What the user part may hold unescaped (§25.1): unreserved and user-unreserved.
 _USER_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,;?/")
+_UNRESERVED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()")
 _PLAIN_USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]+\Z")
 # §19.1.4: these never match when only one of the URIs has them.
-_DECISIVE_PARAMS = frozenset(("user", "ttl", "method", "maddr"))
+_DECISIVE_PARAMS = frozenset(("user", "ttl", "method", "maddr", "transport"))
 # The rest of a URI's parameters names no resource, so it is not part of an AoR (§10.3 step 5).
 _AOR_SCHEMES = frozenset(("sip", "sips", "im", "pres"))
 
@@ -123,11 +124,24 @@ def canonical_host(host: str) -> str:
 
 
 def canonical_user(user: str) -> str:
-    """One spelling for all ways of escaping a user part (§19.1.4: %41 and A are the same character)."""
+    """One spelling for all ways of escaping a user part, as the index of an AoR (§10.3 step 5)."""
     if _PLAIN_USER.match(user):
         return user
     octets = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), _to_octets(user))
     return "".join(char if char in _USER_CHARS else f"%{ord(char):02X}" for char in octets)
+
+
+def _comparable(text: str) -> str:
+    """What §19.1.4 compares: an escape is its character, unless that is a reserved one."""
+    if text.isascii() and "%" not in text:
+        return text
+    octets = _ESCAPED.sub(_unescaped, _to_octets(text))
+    return "".join(char if char < "\x80" else f"%{ord(char):02X}" for char in octets)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    char = chr(int(match[1], 16))
+    return char if char in _UNRESERVED else f"%{ord(char):02X}"
 
 
 def _to_octets(text: str) -> str:
@@ -163,8 +177,8 @@ def equivalent(one: Uri, other: Uri) -> bool:
 
 
 def _user_key(uri: Uri) -> tuple[str | None, str | None]:
-    user = canonical_user(uri.user) if uri.user else None
-    return user, canonical_user(uri.password) if uri.password is not None else None
+    user = _comparable(uri.user) if uri.user else None
+    return user, _comparable(uri.password) if uri.password is not None else None
 
 
 def _tel_key(uri: Uri) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -184,10 +198,10 @@ def _params_agree(one: Uri, other: Uri) -> bool:
 
 
 def _param_keys(uri: Uri) -> dict[str, str]:
-    return {canonical_user(name): canonical_user(value or "").lower() for name, value in uri.params}
+    return {_comparable(name): _comparable(value or "").lower() for name, value in uri.params}
 
 
 def _header_keys(uri: Uri) -> Iterator[tuple[str, str]]:
     for part in (uri.headers or "").split("&"):
         name, _, value = part.partition("=")
-        yield canonical_user(name).lower() if name else "", canonical_user(value) if value else ""
+        yield _comparable(name).lower(), _comparable(value)

@@ -41,3 +41,13 @@ def _check_single(request: Request) -> None:
             if name in seen:
                 raise SipError(400, f"More Than One {name.title()} Header", cause="repeated")
             seen.add(name)
+
+
+def check_required(request: Request, supported: frozenset[str] = frozenset()) -> None:
+    """Raise SipError(420) when a request requires an option tag that is not supported (§8.2.2.3)."""
+    if request.get("require") is None:
+        return
+    unsupported = [tag for tag in request.values("require") if tag.lower() not in supported]
+    if unsupported:
+        headers = (("Unsupported", ", ".join(unsupported)),)
+        raise SipError(420, "Bad Extension", cause="require", headers=headers)

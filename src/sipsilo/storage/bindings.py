@@ -19,13 +19,12 @@ class _Replace(Operation[_Replacement, None]):
     rank = 0
 
     def run(self, connection: sqlite3.Connection, items: Sequence[_Replacement]) -> Sequence[None]:
-        connection.executemany(
-            "DELETE FROM sipsilo_location WHERE username=? AND domain=?", [item.aor for item in items]
-        )
+        latest = {item.aor: item.bindings for item in items}
+        connection.executemany("DELETE FROM sipsilo_location WHERE username=? AND domain=?", list(latest))
         connection.executemany(
             "INSERT INTO sipsilo_location (username, domain, contact, q, expires_at, registered_at, call_id, "
             "cseq, path, methods, received) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-            [_row(item.aor, binding) for item in items for binding in item.bindings],
+            [_row(aor, binding) for aor, bindings in latest.items() for binding in bindings],
         )
         return [None] * len(items)
 
@@ -55,7 +54,7 @@ class _Load(Operation[float, list[tuple[Aor, Binding]]]):
     def _load(self, connection: sqlite3.Connection, now: float) -> list[tuple[Aor, Binding]]:
         rows = connection.execute(
             "SELECT username, domain, contact, q, expires_at, registered_at, call_id, cseq, path, methods, received "
-            "FROM sipsilo_location WHERE expires_at>? ORDER BY registered_at DESC",
+            "FROM sipsilo_location WHERE expires_at>? ORDER BY registered_at DESC, rowid",
             (now,),
         )
         return [_binding(row) for row in rows]

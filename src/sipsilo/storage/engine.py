@@ -64,6 +64,7 @@ class Engine:
         self._url = url
         self._max_pending = max_pending
         self._pending = 0
+        self._closed = False
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._connection: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._work, name="sipsilo-database", daemon=True)
@@ -84,13 +85,15 @@ class Engine:
 
     async def close(self) -> None:
         """Finish all that was submitted, then close the file."""
+        self._closed = True
         if self._thread.is_alive():
             self._queue.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def submit(self, operation: Operation[Item, Result], item: Item) -> asyncio.Future[Result]:
-        """Queue an operation; the future resolves after its commit. Raises StorageFull."""
-        assert self._loop is not None, "the engine is not open"
+        """Queue an operation; the future resolves after its commit. Raises StorageError, StorageFull."""
+        if self._loop is None or self._closed:
+            raise StorageError("the database is closed")
         if self._pending >= self._max_pending:
             raise StorageFull(f"{self._pending} operations wait for the database")
         self._pending += 1
