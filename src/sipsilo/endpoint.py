@@ -247,14 +247,17 @@ class Endpoint:
 
     # -- asking
 
-    async def send(self, request: Request, flow: Flow, branch: str | None = None) -> Response:
+    async def send(
+        self, request: Request, flow: Flow, branch: str | None = None, retransmit_for: float = inf
+    ) -> Response:
         """Send a request with a new topmost Via over a flow; the final response.
 
         Silence ends as a 408, a transport error as a 503 of our own making (§8.1.3.1). The request's Via is
-        added here; everything else must be in it, the Content-Length too.
+        added here; everything else must be in it, the Content-Length too. After `retransmit_for` seconds it
+        is not sent again, but a response still counts.
         """
         request.push_via(_new_via(flow, branch or new_branch()))
-        exchange = _Exchange(flow, self._loop.create_future())
+        exchange = _Exchange(flow, self._loop.create_future(), self._loop.time() + retransmit_for)
         transaction = self._transactions.start_client(request, flow.reliable, self._loop.time(), exchange)
         self._arm()
         try:
@@ -311,6 +314,8 @@ class Endpoint:
             return
         exchange = output.transaction.context
         assert isinstance(exchange, _Exchange) and isinstance(output.transaction, ClientTransaction)
+        if self._loop.time() > exchange.retransmit_until:
+            return
         self.counters.add("retransmissions.sent")
         try:
             exchange.flow.send(output.message.to_bytes())
@@ -348,8 +353,9 @@ def _new_via(flow: Flow, branch: str) -> Via:
 class _Exchange:
     """A request of ours under way: where it was sent, and who waits for its final response."""
 
-    __slots__ = ("final", "flow")
+    __slots__ = ("final", "flow", "retransmit_until")
 
-    def __init__(self, flow: Flow, final: asyncio.Future[Response]) -> None:
+    def __init__(self, flow: Flow, final: asyncio.Future[Response], retransmit_until: float) -> None:
         self.flow = flow
         self.final = final
+        self.retransmit_until = retransmit_until

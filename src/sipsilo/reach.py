@@ -33,11 +33,12 @@ class Reach:
 
     async def flow_to_binding(self, binding: Binding, request: Request) -> Flow:
         """A flow on which a binding takes this request. Raises FlowClosed, TooLarge."""
-        received = binding.received
+        target = parse_name_addr(binding.path[0]).uri if binding.path else binding.uri
+        if "sips" in (target.scheme, binding.uri.scheme):
+            raise FlowClosed("no TLS here")  # §26.2.2: sips never goes out in clear
         flow = self._registered_flow(binding)
         if flow is None:
-            target = parse_name_addr(binding.path[0]).uri if binding.path else binding.uri
-            flow = await self._flow_to_uri(target, received)
+            flow = await self._flow_to_uri(target, binding.received)
         return await self._fitting(flow, request)
 
     async def flow_to_uri(self, uri: Uri, request: Request) -> Flow:
@@ -58,7 +59,6 @@ class Reach:
 
     async def _flow_to_uri(self, uri: Uri, received: Received | None) -> Flow:
         if uri.scheme not in ("sip", "im", "pres") or not uri.host:
-            # RFC 3261 §26.2.2: sips never goes out in clear, and there is no TLS here
             raise FlowClosed(f"no way to {uri}")
         transport = (uri.param("transport") or "udp").upper()
         failure: FlowClosed | None = None

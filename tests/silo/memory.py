@@ -115,12 +115,12 @@ class MemoryRepository:
 
     async def due(self, now: float, limit: int) -> list[Aor]:
         await self._commit("due")
-        owners = (each.owner for each in self.tables.messages.values() if 0 < each.next_try <= now)
+        owners = (each.owner for each in self.tables.messages.values() if 0 < each.next_try <= now < each.expires)
         return list(dict.fromkeys(owners))[:limit]
 
-    async def next_due(self) -> float | None:
+    async def next_due(self, now: float) -> float | None:
         await self._commit("next_due")
-        waiting = [each.next_try for each in self.tables.messages.values() if 0 < each.next_try < NEVER]
+        waiting = [each.next_try for each in self.tables.messages.values() if now < each.next_try < NEVER]
         return min(waiting, default=None)
 
     async def purge(self, now: float, limit: int) -> int:

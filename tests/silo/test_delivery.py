@@ -508,7 +508,7 @@ def test_nothing_is_retried_for_an_owner_who_is_away(run: Run) -> None:
         await node.delivery.retry_due()
         await node.ended()
         assert {each.next_try for each in node.tables.messages.values()} == {0}
-        assert await node.repository.next_due() is None
+        assert await node.repository.next_due(time.time()) is None
         assert node.phones.bodies == ["one"]
         # even a refresh tries at once then: it is a return
         node.phones.away.clear()

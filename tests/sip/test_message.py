@@ -129,10 +129,23 @@ def test_unreadable(name: str, value: str) -> None:
 
 def test_add_and_prepend() -> None:
     message = request()
+    assert (message.get("subject"), message.via.host) == (None, "p2.example.org")
     message.add("Subject", "new")
     message.prepend("Via", "SIP/2.0/UDP p3.example.org")
     assert lines(message) == [LINES[0], "Via: SIP/2.0/UDP p3.example.org", *LINES[1:], "Subject: new"]
     assert (message.get("subject"), message.via.host) == ("new", "p3.example.org")
+
+
+def test_push_and_replace_via() -> None:
+    message = request()
+    assert (message.get("via") or "").startswith("SIP/2.0/TCP  p2")
+    message.push_via(Via("UDP", "p3.example.org", 5070))
+    assert lines(message) == [LINES[0], "Via: SIP/2.0/UDP p3.example.org:5070", *LINES[1:]]
+    assert (message.via.host, message.get("via")) == ("p3.example.org", "SIP/2.0/UDP p3.example.org:5070")
+    message.replace_via(message.via.received_from("192.0.2.9", None))
+    stamped = "SIP/2.0/UDP p3.example.org:5070;received=192.0.2.9"
+    assert lines(message) == [LINES[0], f"Via: {stamped}", *LINES[1:]]
+    assert (message.via.param("received"), message.get("via")) == ("192.0.2.9", stamped)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +232,7 @@ CHANGES: list[Callable[[Message], object]] = [
     lambda message: message.set("CSeq", "1 NEW"),
     lambda message: message.remove("x-own", "contact"),
     lambda message: message.replace_first("Via", "SIP/2.0/UDP replaced"),
+    lambda message: message.push_via(Via("TCP", "pushed", None)),
     lambda message: message.replace_via(Via("UDP", "stamped", 1, (("received", "192.0.2.1"),))),
 ]
 

@@ -74,6 +74,7 @@ def test_byte_for_byte(raw: RawMessage) -> None:
         ("Subject: \u5927\u505c\u96fb \U0001f680", "subject", "\u5927\u505c\u96fb \U0001f680"),
         ("Subject: \ufeff\u2028\x85\u200b", "subject", "\ufeff\u2028\x85\u200b"),
         ("Subject: \udcff\udc80\udcc3", "subject", "\udcff\udc80\udcc3"),
+        ('Contact: "\\\0\\\x1b" <sip:a@b>', "contact", '"\\\0\\\x1b" <sip:a@b>'),
         ("Route: <sip:a;lr> ,\t<sip:b;lr>,,", "route", "<sip:a;lr> ,\t<sip:b;lr>,,"),
         ("X-!%*_+`'~.: ;;,,;;,;", "x-!%*_+`'~.", ";;,,;;,;"),
     ],
@@ -157,6 +158,8 @@ def test_status_line(start: str, status: int, reason: str, written: str) -> None
         ("MESSAGE sip:a SIP/7.0", 505, "version", "MESSAGE"),
         ("MESSAGE sip:a SIP/1.0", 505, "version", "MESSAGE"),
         ("MESSAGE sip:a SIP/2.00", 505, "version", "MESSAGE"),
+        ("MESSAGE sip:a\0b SIP/2.0", 400, "malformed", "MESSAGE"),
+        ("MESSAGE sip:a\\\0b SIP/2.0", 400, "malformed", "MESSAGE"),
         # nothing that could be answered
         ("", 400, "garbage", None),
         ("MESSAGE", 400, "garbage", None),
@@ -214,6 +217,11 @@ def test_bad_start_line(start: str, status: int, cause: str, method: str | None)
         ("X-Own: a\x7fb", "malformed"),
         ("X-Own: a\x0bb", "malformed"),
         ("X-Own: \x1b[2J", "malformed"),
+        ('X-Own: "\x1b[2J"', "malformed"),
+        # a quoted-pair is one in a quoted string only (§25.1), and a backslash may be the second of a pair
+        ("X-Own: \\\x1b[2J", "malformed"),
+        ('X-Own: "a" \\\0', "malformed"),
+        ('X-Own: "\\\\\0"', "malformed"),
     ],
 )
 def test_bad_line(line: str, cause: str) -> None:

@@ -228,6 +228,7 @@ def test_param(name: str, value: str | None) -> None:
         ("SIP:bob@biloxi.com", "sip:bob@biloxi.com"),
         ("sip:bob@biloxi.com;x=%41", "sip:bob@biloxi.com;X=a"),
         ("sip:bob@biloxi.com;%6C%72", "sip:bob@biloxi.com;lr=;y"),
+        ("sip:bob@biloxi.com;%55ser=%50hone", "sip:bob@biloxi.com;user=phone"),
         ("sip:b%2fb@biloxi.com", "sip:b%2Fb@biloxi.com"),
         ("sip:bob@biloxi.com?Subject=x", "sip:bob@biloxi.com?subject=%78"),
         # RFC 5954 §4: addresses are compared as addresses

@@ -3,7 +3,7 @@ import pytest
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request
 from sipsilo.sip.parser import parse_message
-from sipsilo.sip.validation import check_request
+from sipsilo.sip.validation import check_request, check_required
 
 HEADERS = {
     "Via": "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1",
@@ -93,3 +93,33 @@ def test_bad(bad: Request, reason: str, cause: str) -> None:
     error = caught.value
     assert (error.status, error.reason, error.cause) == (400, reason, cause)
     assert error.request is bad
+
+
+# -- Require (§8.2.2.3)
+
+
+@pytest.mark.parametrize(
+    "more", ["", "Require: path\r\n", "Require: PATH, gruu\r\nrequire:path\r\n", "Require: \r\n", "Require: ,\r\n"]
+)
+def test_required_and_supported(more: str) -> None:
+    check_required(request(more=more), frozenset(("path", "gruu")))
+
+
+@pytest.mark.parametrize(
+    ("more", "unsupported"),
+    [
+        ("Require: 100rel\r\n", "100rel"),
+        ("Require: path, 100rel ,gruu\r\n", "100rel, gruu"),
+        ("Require: path\r\nRequire: Outbound\r\n", "Outbound"),
+    ],
+)
+def test_required_and_unsupported(more: str, unsupported: str) -> None:
+    with pytest.raises(SipError) as caught:
+        check_required(request(more=more), frozenset(("path",)))
+    error = caught.value
+    assert (error.status, error.cause, error.headers) == (420, "require", (("Unsupported", unsupported),))
+
+
+def test_nothing_is_supported_unless_said() -> None:
+    with pytest.raises(SipError):
+        check_required(request(more="Require: path\r\n"))

@@ -250,7 +250,7 @@ def test_nothing_is_retried_for_an_owner_who_is_away(database: Database) -> None
             (other,) = await add(node, message(ALICE, next_try=LATER + 1))
             await node.messages.forget_retries(BOB)
             assert await node.messages.due(LATER + 2, 10) == [ALICE]
-            assert await node.messages.next_due() == LATER + 1
+            assert await node.messages.next_due(NOW) == LATER + 1
             assert await numbers(node) == [waiting]
             rows = database.execute("SELECT next_try FROM silo WHERE mid IN (?,?)", refused, other)
             assert rows == [(NEVER,), (LATER + 1,)]
@@ -279,13 +279,13 @@ def test_owners_are_due_when_a_retry_is(database: Database) -> None:
 
     async def scenario() -> None:
         async with database.node() as node:
-            assert await node.messages.next_due() is None
+            assert await node.messages.next_due(NOW) is None
             await add(node, message(), message(next_try=NEVER))
-            assert await node.messages.next_due() is None
+            assert await node.messages.next_due(NOW) is None
             assert await node.messages.due(NOW, 10) == []
             await add(node, message(ALICE, next_try=LATER), message(ALICE, next_try=LATER))
             await add(node, message(carol, next_try=LATER + 5))
-            assert await node.messages.next_due() == LATER
+            assert await node.messages.next_due(NOW) == LATER
             assert await node.messages.due(LATER - 1, 10) == []
             assert await node.messages.due(LATER, 10) == [ALICE]
             assert set(await node.messages.due(LATER + 5, 10)) == {ALICE, carol}

@@ -55,7 +55,7 @@ async def work(node: Node) -> None:
     await node.messages.record(mid, Attempt(1, 1, 415))
     await node.messages.postpone(BOB, mid, Attempt(1, 1, 408))
     await node.messages.due(NOW, 10)
-    await node.messages.next_due()
+    await node.messages.next_due(NOW)
     await node.messages.forget_retries(BOB)
     await node.messages.renew(NOW)
     await node.messages.release(BOB)

@@ -52,4 +52,5 @@ class Relay:
             return request.response(503)
         except TooLarge:
             return request.response(513)
-        return await self._endpoint.send(copy, flow, f"{new_branch()}.{loop_mark(request)}")
+        # Once it counts as absent it gets the stored message, and must not get this one as well.
+        return await self._endpoint.send(copy, flow, f"{new_branch()}.{loop_mark(request)}", self._timeout)

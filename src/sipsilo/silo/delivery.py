@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from sipsilo.silo.message import StoredMessage
+from sipsilo.silo.message import NEVER, Attempt, StoredMessage
 from sipsilo.silo.outcome import Verdict, failed_attempt, judge
 from sipsilo.silo.repository import Busy, PageRequest, Repository, RepositoryError
 from sipsilo.silo.statistics import Statistics
@@ -70,7 +70,7 @@ class Delivery:
         self._slots = asyncio.Semaphore(parallel)
         self._flushes: dict[Aor, _Flush] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._postponed: dict[Aor, float] = {}
+        self._postponed: dict[Aor, int] = {}  # until when nothing is tried for an owner
         self._undeleted: set[int] = set()
         self._unreleased: set[Aor] = set()
         self._lease = 0.0
@@ -107,6 +107,20 @@ class Delivery:
             return True
         del self._postponed[owner]
         return False
+
+    def postpone(self, owner: Aor, attempt: Attempt) -> Attempt:
+        """Note a relaying that failed: the owner's back-off, which goes on if there is one, so that order is kept."""
+        until = self._postponed.get(owner, 0)
+        if until <= time.time():
+            until = self._postponed[owner] = attempt.next_try
+        return attempt if attempt.next_try == NEVER else attempt._replace(next_try=until)
+
+    async def delivered_elsewhere(self, mid: int) -> None:
+        """A stored message has arrived by another way: it is not sent, and deleted as soon as that can be."""
+        try:
+            await self._delete(mid)
+        except RepositoryError as error:
+            log.error("database", work="delete", mid=mid, error=str(error))
 
     async def stop(self, timeout: float) -> None:
         """Start nothing more; let the messages in flight end, for at most `timeout` seconds."""

@@ -63,10 +63,10 @@ class Repository(Protocol):
         """Owners who are bound and have messages."""
 
     def due(self, now: float, limit: int) -> Awaitable[list[Aor]]:
-        """Owners of messages whose next attempt is due."""
+        """Owners of unexpired messages whose next attempt is due."""
 
-    def next_due(self) -> Awaitable[float | None]:
-        """When the next of them is due."""
+    def next_due(self, now: float) -> Awaitable[float | None]:
+        """When, later than now, the next of them is due."""
 
     def purge(self, now: float, limit: int) -> Awaitable[int]:
         """Delete up to `limit` expired messages; how many there were."""

@@ -43,7 +43,7 @@ class Silo:
         self._settings = settings
         self._delivery = Delivery(repository, carrier, self.statistics, settings.parallel_deliveries)
         self._tasks: list[asyncio.Task[None]] = []
-        self._late: set[asyncio.Future[None]] = set()
+        self._late: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Begin the periodic work, and go on with what a restart interrupted. Raises RepositoryError."""
@@ -66,6 +66,8 @@ class Silo:
 
         `attempt` is the relaying that failed before. Raises NotStorable, SipError, RepositoryError.
         """
+        if attempt is not NOT_TRIED:
+            attempt = self._delivery.postpone(owner, attempt)
         message = StoredMessage.from_request(request, owner, time.time(), self._settings.expire_time, attempt)
         mid = await self._repository.add(message)
         self.statistics.stored_messages += 1
@@ -76,7 +78,7 @@ class Silo:
 
     def delivered_late(self, mid: int) -> None:
         """A relay that had been given up succeeded after all: what was stored for it is deleted."""
-        task = asyncio.ensure_future(self._repository.delete(mid))
+        task = asyncio.create_task(self._delivery.delivered_elsewhere(mid))
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
@@ -99,7 +101,7 @@ class Silo:
             pause = self._settings.check_time
             try:
                 await self._delivery.retry_due()
-                due = await self._repository.next_due()
+                due = await self._repository.next_due(time.time())
                 if due is not None:
                     pause = min(pause, due - time.time())
             except RepositoryError as error:

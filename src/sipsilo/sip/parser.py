@@ -13,6 +13,8 @@ _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.I | re.A)
 # Outside of line ends no control character but the tab may stand in a head (§25.1 TEXT-UTF8).
 _CONTROL = bytes([*range(9), 11, 12, *range(14, 32), 127])
 
+# A quoted-pair may be of nearly any octet (§25.1; RFC 4475 §3.1.1.2).
+_BARE_CONTROL = re.compile(rb"(?<!\\)[" + re.escape(_CONTROL) + rb"]")
 _SALVAGED = ANSWER_HEADERS | {"content-length"}
 
 
@@ -64,6 +66,7 @@ def _check_head(head: bytes, lines: list[str]) -> None:
     ends = len(lines) - 1
     # translate is the quickest search for any of a set of bytes
     clean = len(head.translate(None, _CONTROL)) == len(head)
+    clean = clean or not _BARE_CONTROL.search(head)
     if not clean or head.count(b"\n") != ends or head.count(b"\r") != ends:
         raise SipError(400, "Control Character in Header")
 

@@ -186,13 +186,13 @@ class _Due(Operation[tuple[float, int], list[Aor]]):
         return [Aor(*row) for row in rows.fetchall()]
 
 
-class _NextDue(Operation[None, float | None]):
+class _NextDue(Operation[float, float | None]):
     rank = 8
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[None]) -> Sequence[float | None]:
-        (due,) = connection.execute(
-            "SELECT min(next_try) FROM silo WHERE next_try>0 AND next_try<?", (NEVER,)
-        ).fetchone()
+    def run(self, connection: sqlite3.Connection, items: Sequence[float]) -> Sequence[float | None]:
+        now = min(items)
+        query = "SELECT min(next_try) FROM silo WHERE next_try>? AND next_try<?"
+        (due,) = connection.execute(query, (now, NEVER)).fetchone()
         return [due] * len(items)
 
 
@@ -279,9 +279,9 @@ class MessageRepository:
         """Owners of messages whose next attempt is due."""
         return self._engine.submit(self._due, (now, limit))
 
-    def next_due(self) -> Awaitable[float | None]:
-        """When the next of them is due."""
-        return self._engine.submit(self._next_due, None)
+    def next_due(self, now: float) -> Awaitable[float | None]:
+        """When, later than now, the next of them is due."""
+        return self._engine.submit(self._next_due, now)
 
     def purge(self, now: float, limit: int) -> Awaitable[int]:
         """Delete up to `limit` expired messages; how many there were."""
