@@ -13,6 +13,7 @@ import uvloop
 
 from sipsilo.config import Listen, Settings
 from sipsilo.endpoint import Endpoint
+from sipsilo.logs import configure_logging
 from sipsilo.reach import Reach
 from sipsilo.registrar.binding import RegistrarLimits
 from sipsilo.registrar.location import Location
@@ -161,22 +162,6 @@ def run(settings: Settings) -> int:
         print(f"sipsilo: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def configure_logging() -> None:
-    """Lines for people, on standard error."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=False),
-            # plain tracebacks: the pretty ones show local variables, and so people's messages
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )
 
 
 async def _serve(settings: Settings) -> None:

@@ -53,7 +53,6 @@ ANSWERED = {
     "no-from": (request(From=""), 400),
     "no-to": (request(To=""), 400),
     "two-call-ids": (request(more="Call-ID: another\r\n"), 400),
-    "two-lengths": (request(more="Content-Length: 1\r\n"), 400),
     "line-without-colon": (request(more="no header\r\n"), 400),
     "too-many-headers": (request(more=MANY_HEADERS), 400),
     "no-hop-left": (request(Max_Forwards="0"), 483),
@@ -63,6 +62,7 @@ ANSWERED = {
 # Answered with this status; over TCP it is not known where the next message begins, so the connection ends.
 LENGTHS = {
     "length-of-no-number": (request(Content_Length="two"), 400),
+    "two-lengths": (request(more="Content-Length: 1\r\n"), 400),
     "negative-length": (request(Content_Length="-2"), 400),
     "oversized-body": (request(Content_Length="10000000"), 413),
 }
@@ -310,6 +310,8 @@ def test_each_class_is_counted(start_server: StartServer) -> None:
             assert refused.receive() is None
             slow.send(request()[:100])
             assert slow.receive() is None
+        with closing(Client(server, "tcp")) as idle:
+            assert idle.receive() is None
     counters = server.stop()
     missing = [name for name in COUNTERS if not counters.get(name)]
     assert not missing, counters

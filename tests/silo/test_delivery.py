@@ -130,6 +130,34 @@ def test_message_that_is_refused_for_itself_does_not_block_those_behind(run: Run
     run(scenario())
 
 
+@pytest.mark.parametrize("place", [0, PAGE - 2, PAGE - 1, PAGE, PAGE + 1])
+def test_place_of_the_message_that_is_not_taken_does_not_matter(run: Run, place: int) -> None:
+    async def scenario() -> None:
+        bodies = [f"{number}" for number in range(2 * PAGE)]
+        node = Node(Phones(**{bodies[place]: [480]}))
+        node.tables.put(*bodies)
+        await node.deliver()
+        assert node.phones.bodies == bodies[: place + 1]
+        assert node.tables.bodies() == bodies[place:]
+
+    run(scenario())
+
+
+def test_refused_messages_are_tried_once_in_a_flush(run: Run) -> None:
+    """They stay, so the next page begins behind them."""
+
+    async def scenario() -> None:
+        bodies = [f"{number}" for number in range(2 * PAGE)]
+        node = Node(Phones(**{body: [415] * 3 for body in bodies[: PAGE + 3]}))
+        node.phones.takes = 0.1
+        node.tables.put(*bodies)
+        await node.deliver()
+        assert node.phones.bodies == bodies
+        assert node.tables.bodies() == bodies[: PAGE + 3]
+
+    run(scenario())
+
+
 def test_6xx_is_never_tried_again(run: Run) -> None:
     async def scenario() -> None:
         node = Node(Phones(one=[603]))

@@ -322,7 +322,7 @@ NASTY = [
     b"", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\r\n ", b"\r\n\r\n", b"\0", b"\x7f", b"\xff", b"\xc3", b'"',
     b"\\", b"<", b">", b",", b";", b"=", b":", b"@", b"?", b"&", b"%", b"%4", b"/", b"[", b"]", b"[::", b"*",
     b"99999999999999999999", b"-1", b"\xc5\xbf", b"\xc4\xb0", b"\xe2\x80\xa8", b"\xd9\xa3", b"\xed\xa0\x80",
-    b"\r\nVia: ,\r\n", b"\r\nContent-Length: 4\r\n", b"\r\nTo:\r\n", b"\r\nl:\r\n", b"\r\nCSeq: 1\r\n",
+    b'"\\\0"', b"\\\0", b"\r\nVia: ,\r\n", b"\r\nContent-Length: 4\r\n", b"\r\nTo:\r\n", b"\r\nl:\r\n",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from sipsilo.silo.repository import RepositoryError
 from sipsilo.sip.uri import Aor
 from tests.loop import run
 from tests.storage.conftest import Database, Node
+from tests.storage.gate import held
 from tests.storage.samples import ALICE, BOB, NOW, binding, message, page
 
 EARLIER, LATER = int(NOW) - 10, int(NOW) + 10
@@ -325,19 +326,23 @@ def test_what_is_asked_together_sees_what_was_written_together(database: Databas
     run(scenario())
 
 
+@pytest.mark.parametrize("place", [0, 4, 8])
 @pytest.mark.parametrize(
     "changes",
     [{"source": "sip:\udcff@example.org"}, {"expires": 2**70}, {"body": object()}],
     ids=["not UTF-8", "number beyond 64 bits", "no bytes"],
 )
-def test_bad_item_spoils_only_itself(database: Database, changes: dict[str, Any]) -> None:
+def test_bad_item_spoils_only_itself(database: Database, changes: dict[str, Any], place: int) -> None:
     async def scenario() -> None:
         async with database.node() as node:
-            messages = [message(body=b"%d" % number) for number in range(9)]
-            messages[4] = message(**changes)
-            outcomes = await asyncio.gather(*(node.messages.add(each) for each in messages), return_exceptions=True)
-            assert isinstance(outcomes.pop(4), RepositoryError)
+            bodies = [b"%d" % number for number in range(9)]
+            messages = [message(body=body) for body in bodies]
+            messages[place] = message(**changes)
+            async with held(node.engine):
+                adding = [asyncio.ensure_future(node.messages.add(each)) for each in messages]
+            outcomes = await asyncio.gather(*adding, return_exceptions=True)
+            assert isinstance(outcomes.pop(place), RepositoryError)
             assert outcomes == await numbers(node)
-            assert [each.body for each in await read(node)] == [b"0", b"1", b"2", b"3", b"5", b"6", b"7", b"8"]
+            assert [each.body for each in await read(node)] == bodies[:place] + bodies[place + 1 :]
 
     run(scenario())

@@ -261,13 +261,17 @@ def test_slow_sender_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
             connected(station.tcp) as slow,
             connected(station.tcp) as steady,
         ):
+            rest = b""
             for number, byte in enumerate(message()):
                 slow.write(bytes((byte,)))
-                steady.write(message(number))
+                # each time the end of one and the beginning of the next but one
+                steady.write(rest + message(number) + message()[:9] if number % 2 else rest)
+                rest = message()[9:] if number % 2 else b""
                 await asyncio.sleep(0.05)
                 if slow.gone:
                     break
             assert (slow.gone, steady.gone) == (True, False)
+            assert station.taker.errors == []
             assert station.counts["connections.slow"] == 1
 
     run(scenario())

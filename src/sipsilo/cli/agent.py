@@ -3,17 +3,15 @@
 import os
 import secrets
 import socket
-import sys
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-import structlog
-
 from sipsilo import __version__
 from sipsilo.endpoint import Endpoint, Handler
+from sipsilo.logs import configure_logging
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request, Response
 from sipsilo.sip.uri import Uri, parse_uri
@@ -140,7 +138,7 @@ class Agent:
 @asynccontextmanager
 async def open_agent(hop: NextHop, handler: Handler) -> AsyncIterator[Agent]:
     """An agent whose incoming requests go to `handler`. Raises AgentError when nobody answers."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    configure_logging()
     endpoint = Endpoint(handler)
     try:
         yield Agent(endpoint, await _open_flow(endpoint, hop), hop)

@@ -14,7 +14,7 @@ _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.I | re.A)
 _CONTROL = bytes([*range(9), 11, 12, *range(14, 32), 127])
 
 # A quoted-pair may be of nearly any octet (§25.1; RFC 4475 §3.1.1.2).
-_BARE_CONTROL = re.compile(rb"(?<!\\)[" + re.escape(_CONTROL) + rb"]")
+_QUOTED_CONTROL = re.compile(rb'"(?:[^"\\' + re.escape(_CONTROL) + rb']|\\[^\r\n])*"')
 _SALVAGED = ANSWER_HEADERS | {"content-length"}
 
 
@@ -60,14 +60,20 @@ def parse_head(head: bytes) -> Request | Response:
     return message
 
 
+def _has_control(text: bytes) -> bool:
+    # the quickest search for any of a set of bytes
+    return len(text.translate(None, _CONTROL)) != len(text)
+
+
 def _check_head(head: bytes, lines: list[str]) -> None:
     if len(lines) - 1 > MAX_HEADERS:
         raise SipError(400, "Too Many Header Fields", cause="headers")
     ends = len(lines) - 1
-    # translate is the quickest search for any of a set of bytes
-    clean = len(head.translate(None, _CONTROL)) == len(head)
-    clean = clean or not _BARE_CONTROL.search(head)
-    if not clean or head.count(b"\n") != ends or head.count(b"\r") != ends:
+    if (
+        (_has_control(head) and _has_control(_QUOTED_CONTROL.sub(b"", head)))
+        or head.count(b"\n") != ends
+        or head.count(b"\r") != ends
+    ):
         raise SipError(400, "Control Character in Header")
 
 

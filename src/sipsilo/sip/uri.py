@@ -198,7 +198,7 @@ def _params_agree(one: Uri, other: Uri) -> bool:
 
 
 def _param_keys(uri: Uri) -> dict[str, str]:
-    return {_comparable(name): _comparable(value or "").lower() for name, value in uri.params}
+    return {_comparable(name).lower(): _comparable(value or "").lower() for name, value in uri.params}
 
 
 def _header_keys(uri: Uri) -> Iterator[tuple[str, str]]:
