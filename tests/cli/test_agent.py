@@ -11,9 +11,7 @@ from sipsilo.cli.app import app
 from sipsilo.transport.flow import Address
 
 
-def next_hop(
-    target: str, proxy: str | None = None, transport: Transport | None = None, size: int = 0
-) -> NextHop:
+def next_hop(target: str, proxy: str | None = None, transport: Transport | None = None, size: int = 0) -> NextHop:
     return asyncio.run(find_next_hop(read_target(target), proxy, transport, size))
 
 
@@ -33,9 +31,7 @@ def next_hop(
         ("sip:bob@127.0.0.1", None, "udp", 9000, "127.0.0.1:5060 (udp)"),
     ],
 )
-def test_next_hop(
-    target: str, proxy: str | None, transport: Transport | None, size: int, expected: str
-) -> None:
+def test_next_hop(target: str, proxy: str | None, transport: Transport | None, size: int, expected: str) -> None:
     assert str(next_hop(target, proxy, transport, size)) == expected
 
 

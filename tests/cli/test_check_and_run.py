@@ -11,8 +11,7 @@ from sipsilo.cli.app import app
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sipsilo.toml"
 WRONG = "[msilo]\nexpire_time = 'abc'\ncheck_tim = 5\n"
 TOLD = [
-    "sipsilo.toml:2: msilo.expire_time: 'abc' is not a whole number;"
-    " accepted: whole seconds from 1 to 315360000",
+    "sipsilo.toml:2: msilo.expire_time: 'abc' is not a whole number; accepted: whole seconds from 1 to 315360000",
     "sipsilo.toml:3: msilo.check_tim: unknown parameter; did you mean msilo.check_time?",
 ]
 
@@ -43,17 +42,13 @@ def test_each_mistake_is_a_line_on_stderr(command: str) -> None:
 
 def test_check_looks_at_the_environment_too() -> None:
     Path("sipsilo.toml").write_text("")
-    result = sipsilo(
-        "check", "-c", "sipsilo.toml", environ={"SIPSILO_MSILO__DB_URL": "mysql://u:secret@h/db"}
-    )
+    result = sipsilo("check", "-c", "sipsilo.toml", environ={"SIPSILO_MSILO__DB_URL": "mysql://u:secret@h/db"})
     assert result.exit_code == 1
     assert result.stderr.startswith("SIPSILO_MSILO__DB_URL: mysql:… is not supported yet;")
 
 
 def test_run_takes_flags() -> None:
-    result = sipsilo(
-        "run", "--listen", "udp:127.0.0.1:0", "--listen", "udp:h", "--domain", "a b", "--db-url", "x"
-    )
+    result = sipsilo("run", "--listen", "udp:127.0.0.1:0", "--listen", "udp:h", "--domain", "a b", "--db-url", "x")
     assert result.exit_code == 1
     assert [line.partition(";")[0] for line in result.stderr.splitlines()] == [
         "--listen: 'udp:h' has no port",

@@ -83,9 +83,7 @@ def test_a_file_says_it_in_sections() -> None:
         ("SIPSILO_SERVER__LISTEN", "tcp:[::1]:0", "server", "listen", (Listen("tcp", "::1", 0),)),
     ],
 )
-def test_the_environment_says_it_as_text(
-    variable: str, value: str, section: str, name: str, expected: object
-) -> None:
+def test_the_environment_says_it_as_text(variable: str, value: str, section: str, name: str, expected: object) -> None:
     assert getattr(getattr(load(environ={variable: value}), section), name) == expected
 
 
@@ -190,8 +188,7 @@ def test_a_mistake_names_its_line_and_what_is_accepted(section: str, line: str, 
         ("listen = []", f"{FILE}:1: unknown parameter listen; did you mean server.listen?"),
         (
             "server = 1",
-            f"{FILE}:1: server is a section; accepted: [server] on a line of its own,"
-            " its parameters below it",
+            f"{FILE}:1: server is a section; accepted: [server] on a line of its own, its parameters below it",
         ),
         ("[server]\nnode_id = one", f"{FILE}:2: not TOML: Invalid value"),
         ("[server]\n[server]", f"{FILE}:2: not TOML: Cannot declare ('server',) twice"),

@@ -268,6 +268,22 @@ def test_due_retry_is_noticed_before_the_next_check(run: Run) -> None:
     run(scenario())
 
 
+def test_many_owners_are_due_at_once(run: Run) -> None:
+    """After an outage: those beyond what is asked for at a time need not wait for the next check."""
+
+    async def scenario() -> None:
+        async with Home(check_time=30) as home:
+            home.phones.away.clear()
+            home.phones.takes = 0.01
+            for number in range(2500):
+                owner = Aor(f"user{number}", "example.org")
+                home.tables.put(f"{number}", next_try=int(time.time()) + 20, owner=owner)
+            await asyncio.sleep(30)
+            assert len(home.phones.sent) == 2500
+
+    run(scenario())
+
+
 def test_idle_silo_asks_the_database_rarely(run: Run) -> None:
     """What has expired, or is for somebody away, is not asked for every second."""
 

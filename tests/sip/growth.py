@@ -26,7 +26,11 @@ def grows_linearly(run: Callable[[Input], object], build: Callable[[int], Input]
     gc.disable()
     try:
         base = max(NOISE, min(_cost(run, small) for _ in range(5)))
-        return any(_cost(run, large) < LIMIT * base for _ in range(3))
+        for _ in range(3):
+            ratio = _cost(run, large) / base
+            if ratio < LIMIT or ratio > 2 * LIMIT:  # no noise is as large as that
+                break
+        return ratio < LIMIT
     finally:
         gc.enable()
 

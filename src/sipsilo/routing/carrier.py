@@ -41,20 +41,19 @@ class ContactCarrier:
         """
         response: Response | None = None
         for binding in self.bindings(message.owner):
-            response = await self._send(message, binding)
-            if response.status == 408 or judge(response) is not Verdict.UNREACHABLE:
+            request = self._request(message, binding)
+            try:
+                flow = await self._reach.flow_to_binding(binding, request)
+            except FlowClosed:
+                response = request.response(503)
+                continue
+            except TooLarge:
+                return request.response(513)
+            response = await self._endpoint.send(request, flow)
+            # The endpoint's own 408 and 503, for silence and a broken connection, have no To tag.
+            if response.to.tag is None or judge(response) is not Verdict.UNREACHABLE:
                 break
         return response
-
-    async def _send(self, message: StoredMessage, binding: Binding) -> Response:
-        request = self._request(message, binding)
-        try:
-            flow = await self._reach.flow_to_binding(binding, request)
-        except FlowClosed:
-            return request.response(503)
-        except TooLarge:
-            return request.response(513)
-        return await self._endpoint.send(request, flow)
 
     def _request(self, message: StoredMessage, binding: Binding) -> Request:
         # One Call-ID for each attempt: a phone may know a message again that it has answered in vain.

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import structlog
 
-from sipsilo.silo.message import NEVER, Attempt, StoredMessage
-from sipsilo.silo.outcome import Verdict, failed_attempt, judge
+from sipsilo.silo.message import Attempt, StoredMessage
+from sipsilo.silo.outcome import Verdict, failed_attempt, is_about_the_message, judge
 from sipsilo.silo.repository import Busy, PageRequest, Repository, RepositoryError
 from sipsilo.silo.statistics import Statistics
 from sipsilo.sip.errors import SipError
@@ -20,6 +20,9 @@ LEASE = 10.0
 
 PAGE = 32
 """Messages of an owner read at a time: few round trips, little memory."""
+
+DUE_AT_ONCE = 1000
+"""Owners whose retry is due that are taken in one look."""
 
 DATABASE_PAUSE = 2.0
 """Seconds before a delivery is tried again that the database has stopped."""
@@ -110,10 +113,12 @@ class Delivery:
 
     def postpone(self, owner: Aor, attempt: Attempt) -> Attempt:
         """Note a relaying that failed: the owner's back-off, which goes on if there is one, so that order is kept."""
+        if attempt.status is not None and is_about_the_message(attempt.status):
+            return attempt
         until = self._postponed.get(owner, 0)
         if until <= time.time():
             until = self._postponed[owner] = attempt.next_try
-        return attempt if attempt.next_try == NEVER else attempt._replace(next_try=until)
+        return attempt._replace(next_try=until)
 
     async def delivered_elsewhere(self, mid: int) -> None:
         """A stored message has arrived by another way: it is not sent, and deleted as soon as that can be."""
@@ -241,7 +246,9 @@ class Delivery:
         for owner in await self._repository.waiting(time.time()):
             self.start(owner, Reason.RETRY)
 
-    async def retry_due(self) -> None:
-        """Start what is due after a back-off. Raises RepositoryError."""
-        for owner in await self._repository.due(time.time(), 1000):
+    async def retry_due(self) -> bool:
+        """Start what is due after a back-off; whether there may be more. Raises RepositoryError."""
+        owners = await self._repository.due(time.time(), DUE_AT_ONCE)
+        for owner in owners:
             self.start(owner, Reason.RETRY)
+        return len(owners) == DUE_AT_ONCE

@@ -34,9 +34,12 @@ def judge(response: Response) -> Verdict:
     """What a final response means. A timeout comes as a 408, a transport error as a 503 (§8.1.3.1)."""
     if response.status < 300:
         return Verdict.DELIVERED
-    if response.status in _ABOUT_THE_MESSAGE or response.status >= 600:
-        return Verdict.REFUSED
-    return Verdict.UNREACHABLE
+    return Verdict.REFUSED if is_about_the_message(response.status) else Verdict.UNREACHABLE
+
+
+def is_about_the_message(status: int) -> bool:
+    """Whether a failure says something of this message only, nothing of those behind it."""
+    return status in _ABOUT_THE_MESSAGE or status >= 600
 
 
 def failed_attempt(response: Response, attempts_before: int, now: float) -> Attempt:

@@ -60,6 +60,7 @@ class Silo:
         for task in self._tasks:
             task.cancel()
         await self._delivery.stop(timeout)
+        await asyncio.gather(*self._late)
 
     async def store(self, request: Request, owner: Aor, attempt: Attempt = NOT_TRIED) -> int:
         """Keep a MESSAGE for its owner; its number, once it is committed.
@@ -100,9 +101,11 @@ class Silo:
         while True:
             pause = self._settings.check_time
             try:
-                await self._delivery.retry_due()
+                more = await self._delivery.retry_due()
                 due = await self._repository.next_due(time.time())
-                if due is not None:
+                if more:
+                    pause = SHORTEST_PAUSE
+                elif due is not None:
                     pause = min(pause, due - time.time())
             except RepositoryError as error:
                 log.error("database", work="retries", error=str(error))

@@ -13,8 +13,9 @@ _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.I | re.A)
 # Outside of line ends no control character but the tab may stand in a head (§25.1 TEXT-UTF8).
 _CONTROL = bytes([*range(9), 11, 12, *range(14, 32), 127])
 
-# A quoted-pair may be of nearly any octet (§25.1; RFC 4475 §3.1.1.2).
-_QUOTED_CONTROL = re.compile(rb'"(?:[^"\\' + re.escape(_CONTROL) + rb']|\\[^\r\n])*"')
+# A quoted-pair may be of nearly any octet (§25.1; RFC 4475 §3.1.1.2). The closing quote is optional so that an
+# unclosed string is passed over in one step, not tried again from each quote in it.
+_QUOTED_STRING = re.compile(rb'"(?:[^"\\\r\n' + re.escape(_CONTROL) + rb']|\\[^\r\n]|\r\n[ \t])*("?)')
 _SALVAGED = ANSWER_HEADERS | {"content-length"}
 
 
@@ -65,15 +66,16 @@ def _has_control(text: bytes) -> bool:
     return len(text.translate(None, _CONTROL)) != len(text)
 
 
+def _drop_closed(quoted: re.Match[bytes]) -> bytes:
+    return b"" if quoted[1] else quoted[0]
+
+
 def _check_head(head: bytes, lines: list[str]) -> None:
     if len(lines) - 1 > MAX_HEADERS:
         raise SipError(400, "Too Many Header Fields", cause="headers")
     ends = len(lines) - 1
-    if (
-        (_has_control(head) and _has_control(_QUOTED_CONTROL.sub(b"", head)))
-        or head.count(b"\n") != ends
-        or head.count(b"\r") != ends
-    ):
+    clean = not _has_control(head) or not _has_control(_QUOTED_STRING.sub(_drop_closed, head))
+    if not clean or head.count(b"\n") != ends or head.count(b"\r") != ends:
         raise SipError(400, "Control Character in Header")
 
 
@@ -158,7 +160,9 @@ def _header_name(name: str) -> str:
 def _salvage(lines: list[str]) -> list[Field]:
     """The fields that an answer to a bad request is made of (§8.2.6.2), as far as they can be read."""
     fields: list[Field] = []
-    for line in lines[1:MAX_HEADERS]:
+    for line, following in zip(lines[1:MAX_HEADERS], [*lines[2:], ""], strict=False):
+        if following[:1] in (" ", "\t"):
+            continue  # folded: half a value would be a wrong one
         name, colon, value = line.partition(":")
         key = canonical_name(name.rstrip(" \t"))
         if colon and key in _SALVAGED and line.isprintable():
