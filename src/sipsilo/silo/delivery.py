@@ -16,7 +16,7 @@ from sipsilo.sip.message import Response
 from sipsilo.sip.uri import Aor
 
 LEASE = 10.0
-"""Seconds for which an owner is ours, unless renewed (DESIGN.md, rule 7)."""
+"""Seconds for which an owner is ours, unless renewed (docs/design.md, Claim, deliver, delete)."""
 
 PAGE = 32
 """Messages of an owner read at a time: few round trips, little memory."""

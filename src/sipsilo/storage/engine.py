@@ -1,4 +1,4 @@
-"""The embedded database on a thread of its own, and group commit (DESIGN.md, rule 5).
+"""The embedded database on a thread of its own, and group commit (docs/design.md).
 
 Whatever waits when the thread comes back from a commit goes into the next one: one row at low load, hundreds
 under load, each commit one fsync. Nobody's future is resolved before their commit.
