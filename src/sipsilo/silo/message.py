@@ -15,6 +15,9 @@ from sipsilo.sip.validation import check_required
 NEVER = 2**62
 """`next_try` of a message that was refused for good (6xx)."""
 
+AT_REGISTRATION = -1
+"""`next_try` of a message that was tried and waits for its owner to come back."""
+
 MAX_URI = 255
 MAX_OWNER_PART = 64
 MAX_CONTENT_TYPE = 255
@@ -73,7 +76,8 @@ class StoredMessage(NamedTuple):
     """A message in the silo. Times are Unix times in seconds; `mid` is 0 before it is stored.
 
     `source` and `destination` are the From and To URIs, with the display names apart; `headers` are the
-    header lines to replay, unfolded, with CRLF between them.
+    header lines to replay, unfolded, with CRLF between them. `send_time` is when a reminder is to be sent, 0 for
+    what is none; `next_try` is then the same, so that one look finds whatever is due.
     """
 
     mid: int
@@ -92,6 +96,12 @@ class StoredMessage(NamedTuple):
     attempts: int = 0
     next_try: int = 0
     last_status: int | None = None
+    send_time: int = 0
+
+    @property
+    def is_reminder(self) -> bool:
+        """Whether it is to be sent at a time of its own (guide chapter 1.1)."""
+        return self.send_time > 0
 
     @classmethod
     def from_request(

@@ -1,70 +1,149 @@
-"""The tables (SPEC.md chapter 5): OpenSIPS' silo with our delivery state, and our own."""
+"""The tables (SPEC.md chapter 5): OpenSIPS' silo with our delivery state, and our own.
+
+The silo's name and its columns' names are the operator's choice (parameters db_table, sc_…); the code knows the
+columns by their keys, which are the default names.
+"""
+
+from dataclasses import dataclass
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
-
-metadata = MetaData()
+from sqlalchemy.dialects import mysql
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
+_Bytes = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")  # a BLOB ends at 64 KiB
 
-silo = Table(
-    "silo",
-    metadata,
-    Column("mid", _Id, primary_key=True, autoincrement=True),
-    Column("src_addr", String(255), nullable=False, server_default=""),
-    Column("dst_addr", String(255), nullable=False, server_default=""),
-    Column("username", String(64), nullable=False, server_default=""),
-    Column("domain", String(64), nullable=False, server_default=""),
-    Column("inc_time", BigInteger, nullable=False, server_default="0"),
-    Column("exp_time", BigInteger, nullable=False, server_default="0"),
-    Column("snd_time", BigInteger, nullable=False, server_default="0"),
-    Column("ctype", String(255), nullable=False, server_default="text/plain"),
-    Column("body", LargeBinary),
-    Column("extra_hdrs", LargeBinary),
-    Column("callid", String(255)),
-    Column("status", Integer),
-    # Ours: what the From and To URIs above do not hold, and how delivery stands.
-    Column("src_name", String(255)),
-    Column("dst_name", String(255)),
-    Column("orig_time", BigInteger),
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("next_try", BigInteger, nullable=False, server_default="0"),
-    Column("last_status", Integer),
-    sqlite_autoincrement=True,  # a deleted message's number is never given to another: order is by number
-)
-Index("silo_owner", silo.c.username, silo.c.domain)
-Index("silo_expiry", silo.c.exp_time)
-Index("silo_retry", silo.c.next_try, sqlite_where=silo.c.next_try > 0)
 
-location = Table(
-    "sipsilo_location",
-    metadata,
-    Column("username", String(64), primary_key=True),
-    Column("domain", String(64), primary_key=True),
-    Column("contact", String(512), primary_key=True),
-    Column("q", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Column("registered_at", Float, nullable=False),
-    Column("call_id", String(255), nullable=False),
-    Column("cseq", BigInteger, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("methods", String(255)),
-    Column("received", String(128), nullable=False),
-)
-Index("sipsilo_location_expiry", location.c.expires_at)
+def _text(length: int) -> String:
+    """MySQL's own choice of collation takes bob for BOB (RFC 3261 §19.1.4 does not), and é for e."""
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    return String(length).with_variant(exact, "mysql", "mariadb")
 
-claim = Table(
-    "sipsilo_claim",
-    metadata,
-    Column("username", String(64), primary_key=True),
-    Column("domain", String(64), primary_key=True),
-    Column("node", String(128), nullable=False),
-    Column("until", Float, nullable=False),
-)
-Index("sipsilo_claim_node", claim.c.node)
 
-meta = Table(
-    "sipsilo_meta",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("value", String(255), nullable=False),
-)
+@dataclass(frozen=True)
+class SiloNames:
+    """What the silo's table and its columns are called in the database (guide chapter 1.3, sc_…)."""
+
+    table: str = "silo"
+    mid: str = "mid"
+    src_addr: str = "src_addr"
+    dst_addr: str = "dst_addr"
+    username: str = "username"
+    domain: str = "domain"
+    body: str = "body"
+    ctype: str = "ctype"
+    exp_time: str = "exp_time"
+    inc_time: str = "inc_time"
+    snd_time: str = "snd_time"
+    extra_hdrs: str = "extra_hdrs"
+    callid: str = "callid"
+    status: str = "status"
+
+
+class Tables:
+    """All tables, with the silo named as its operator has named it."""
+
+    def __init__(self, names: SiloNames | None = None) -> None:
+        self.names = names or SiloNames()
+        self.metadata = MetaData()
+        self.silo = _silo(self.names, self.metadata)
+        self.location = _location(self.metadata)
+        self.claim = _claim(self.metadata)
+        self.meta = _meta(self.metadata)
+        self.statistics = _statistics(self.metadata)
+
+
+def _silo(names: SiloNames, metadata: MetaData) -> Table:
+    table = Table(
+        names.table,
+        metadata,
+        Column(names.mid, _Id, primary_key=True, autoincrement=True, key="mid"),
+        Column(names.src_addr, _text(255), nullable=False, server_default="", key="src_addr"),
+        Column(names.dst_addr, _text(255), nullable=False, server_default="", key="dst_addr"),
+        Column(names.username, _text(64), nullable=False, server_default="", key="username"),
+        Column(names.domain, _text(64), nullable=False, server_default="", key="domain"),
+        Column(names.inc_time, BigInteger, nullable=False, server_default="0", key="inc_time"),
+        Column(names.exp_time, BigInteger, nullable=False, server_default="0", key="exp_time"),
+        Column(names.snd_time, BigInteger, nullable=False, server_default="0", key="snd_time"),
+        Column(names.ctype, _text(255), nullable=False, server_default="text/plain", key="ctype"),
+        Column(names.body, _Bytes, key="body"),
+        Column(names.extra_hdrs, _Bytes, key="extra_hdrs"),
+        Column(names.callid, _text(255), key="callid"),
+        Column(names.status, Integer, key="status"),
+        # Ours: what the From and To URIs above do not hold, and how delivery stands.
+        Column("src_name", _text(255)),
+        Column("dst_name", _text(255)),
+        Column("orig_time", BigInteger),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("next_try", BigInteger, nullable=False, server_default="0"),
+        Column("last_status", Integer),
+        sqlite_autoincrement=True,  # a deleted message's number is never given to another: order is by number
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+    )
+    # index names are the schema's in PostgreSQL and SQLite, so they carry the table's name
+    Index(f"{names.table}_owner", table.c.username, table.c.domain)
+    Index(f"{names.table}_expiry", table.c.exp_time)
+    due = table.c.next_try > 0
+    Index(f"{names.table}_retry", table.c.next_try, sqlite_where=due, postgresql_where=due)
+    return table
+
+
+def _location(metadata: MetaData) -> Table:
+    table = Table(
+        "sipsilo_location",
+        metadata,
+        Column("username", _text(64), primary_key=True),
+        Column("domain", _text(64), primary_key=True),
+        Column("contact", _text(512), primary_key=True),
+        Column("q", Float(53), nullable=False),
+        Column("expires_at", Float(53), nullable=False),
+        Column("registered_at", Float(53), nullable=False),
+        Column("call_id", _text(255), nullable=False),
+        Column("cseq", BigInteger, nullable=False),
+        Column("path", Text, nullable=False),
+        Column("methods", _text(255)),
+        Column("received", _text(128), nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+    )
+    Index("sipsilo_location_expiry", table.c.expires_at)
+    return table
+
+
+def _claim(metadata: MetaData) -> Table:
+    table = Table(
+        "sipsilo_claim",
+        metadata,
+        Column("username", _text(64), primary_key=True),
+        Column("domain", _text(64), primary_key=True),
+        Column("node", _text(128), nullable=False),
+        Column("until", Float(53), nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+    )
+    Index("sipsilo_claim_node", table.c.node)
+    return table
+
+
+def _meta(metadata: MetaData) -> Table:
+    return Table(
+        "sipsilo_meta",
+        metadata,
+        Column("name", _text(64), primary_key=True),
+        Column("value", _text(255), nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+    )
+
+
+def _statistics(metadata: MetaData) -> Table:
+    """What each node has counted since its start, written while it runs, so that `sipsilo stats` can read it."""
+    return Table(
+        "sipsilo_statistics",
+        metadata,
+        Column("node", _text(128), primary_key=True),
+        Column("name", _text(64), primary_key=True),
+        Column("value", BigInteger, nullable=False),
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+    )
