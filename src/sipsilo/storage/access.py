@@ -4,7 +4,9 @@ The server's own work goes past SQLAlchemy (`engine`): here a call may take a mi
 """
 
 import asyncio
+import errno
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +32,9 @@ LOCK_SECONDS = 10.0
 
 # What does not fit is refused, whatever the server's own setting is: MySQL would cut it in silence.
 _STRICT = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+
+
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 class DatabaseError(RepositoryError):
@@ -98,7 +103,7 @@ def _prepare_file(place: DatabaseUrl, *, create: bool) -> None:
     if create:
         file.parent.mkdir(parents=True, exist_ok=True)
     elif not file.exists():
-        raise FileNotFoundError(2, "no such file")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _sqlite_engine(place: DatabaseUrl) -> Engine:
@@ -111,7 +116,7 @@ def _sqlite_engine(place: DatabaseUrl) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}")
 
     return engine
 
@@ -131,12 +136,9 @@ def reason(error: BaseException) -> str:
         return reason(error.orig)
     if isinstance(error, TimeoutError):
         return f"no answer within {CONNECT_SECONDS:g} seconds"
-    if isinstance(error, OSError) and error.errno:
-        return f"cannot connect: {os.strerror(error.errno)}" if isinstance(error, ConnectionError) else _words(error)
-    # asyncmy: (1045, "Access denied …")
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError):
+        return os.strerror(error.errno)
+    # asyncmy: (1045, "Access denied …"); asyncio and asyncmy: … [Errno 111] Connect call failed …
     text = str(error.args[-1]) if error.args else type(error).__name__
-    return text.strip().partition("\n")[0]
-
-
-def _words(error: OSError) -> str:
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    number = _ERRNO.search(str(error))
+    return f"cannot connect: {os.strerror(int(number[1]))}" if number else text.strip().partition("\n")[0]
