@@ -166,7 +166,7 @@ def test_the_owners_index_of_kamailio_is_as_good_as_ours(place: Place) -> None:
             )
 
     indexes = asyncio.run(scenario())
-    assert {"silo_expiry", "silo_retry"} < indexes
+    assert {"silo_expiry", "silo_pending"} < indexes
     assert "silo_owner" not in indexes
 
 

@@ -17,6 +17,8 @@ from sqlalchemy import (
     Table,
     Text,
     inspect,
+    literal_column,
+    or_,
     text,
 )
 from sqlalchemy.dialects import mysql
@@ -91,8 +93,9 @@ def _tables(names: SiloNames) -> MetaData:
     silo = Table(names.table, metadata, *_columns(names), sqlite_autoincrement=True, **_MYSQL)
     Index(f"{names.table}_owner", silo.c[names.username], silo.c[names.domain])
     Index(f"{names.table}_expiry", silo.c[names.exp_time])
-    due = silo.c.next_try > 0
-    Index(f"{names.table}_retry", silo.c.next_try, sqlite_where=due, postgresql_where=due)
+    snd_time = silo.c[names.snd_time]
+    pending = or_(silo.c.next_try != literal_column("0"), snd_time != literal_column("0"))
+    Index(f"{names.table}_pending", silo.c.next_try, snd_time, sqlite_where=pending, postgresql_where=pending)
     location = Table(
         "sipsilo_location",
         metadata,
