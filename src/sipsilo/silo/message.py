@@ -96,8 +96,9 @@ class StoredMessage(NamedTuple):
     """A message in the silo. Times are Unix times in seconds; `mid` is 0 before it is stored.
 
     `source` and `destination` are the From and To URIs, with the display names apart; `headers` are the
-    header lines to replay, unfolded, each with CRLF at its end (Kamailio sends that column as it is). `send_time` is when a reminder is to be sent, 0 for
-    what is none; `next_try` is then the same, so that one look finds whatever is due.
+    header lines to replay, unfolded, each with CRLF at its end (Kamailio sends that column as it is).
+    `send_time` is when a reminder is to be sent, 0 for what is none; `next_try` is then the same, so that one
+    look finds whatever is due.
     """
 
     mid: int
