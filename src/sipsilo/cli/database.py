@@ -17,8 +17,6 @@ Result = TypeVar("Result")
 
 def silo_names(msilo: Msilo) -> SiloNames:
     """What the parameters db_table and sc_… call the silo and its columns."""
-    if not hasattr(msilo, "db_table"):  # until the settings are merged
-        return SiloNames()
     return SiloNames(
         table=msilo.db_table,
         mid=msilo.sc_mid or SiloNames.mid,
@@ -48,7 +46,7 @@ def finish(work: Coroutine[Any, Any, Result]) -> Result:
 def init(msilo: Msilo) -> None:
     """`sipsilo db init`."""
     finish(administration.init(msilo.db_url, silo_names(msilo)))
-    print(f"{shown(msilo.db_url)}: made the tables, {silo_names(msilo).table} for messages")
+    print(f"{shown(msilo.db_url)}: made the tables, {msilo.db_table} for messages")
 
 
 def upgrade(msilo: Msilo) -> None:

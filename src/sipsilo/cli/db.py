@@ -1,5 +1,7 @@
 """`sipsilo db`: the tables, and moving messages between databases."""
 
+from typing import Annotated
+
 import typer
 
 from sipsilo.cli.options import ConfigOption, DbUrlOption, settings_for_database
@@ -65,3 +67,62 @@ def check(config: ConfigOption = None, db_url: DbUrlOption = None) -> None:
     from sipsilo.cli import database
 
     database.check(settings.msilo)
+
+
+AgainOption = Annotated[
+    bool, typer.Option("--again", help="Copy all there is, also what this command has copied before.")
+]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(metavar="URL_OR_DIRECTORY", help="Where the messages are.")],
+    config: ConfigOption = None,
+    db_url: DbUrlOption = None,
+    again: AgainOption = False,
+) -> None:
+    """Copy the messages of another database into the configured one.
+
+    The other is `mysql://…`, `postgres://…`, `sqlite:///FILE`, made by sipsilo, OpenSIPS or Kamailio, with its table
+    and columns under their usual names; or a directory of dbtext files, `text:///DIRECTORY`. It is only read.
+
+    Messages keep their order and get new numbers. One that does not fit a column is told and not copied, none is cut.
+    Interrupted, or typed again later, the same command copies what it has not copied yet. The exit code is 1 when a
+    message was not copied or the counts do not agree at the end.
+
+    **Examples**
+
+    ```console
+    $ sipsilo db import text:///var/lib/opensips/dbtext --config sipsilo.toml
+    $ sipsilo db import sqlite:///silo.db --db-url mysql://opensips:opensipsrw@localhost/opensips
+    ```
+    """
+    settings = settings_for_database(config, db_url)
+    from sipsilo.cli import transfer
+
+    transfer.import_(settings.msilo, source, again=again)
+
+
+@app.command()
+def export(
+    target: Annotated[str, typer.Argument(metavar="URL_OR_DIRECTORY", help="Where the messages shall be.")],
+    config: ConfigOption = None,
+    db_url: DbUrlOption = None,
+    again: AgainOption = False,
+) -> None:
+    """Copy the messages of the configured database into another, or into dbtext files.
+
+    The same as `import` the other way round. Another database needs its tables first (`sipsilo db init`); a SQLite
+    file and a directory are made.
+
+    **Examples**
+
+    ```console
+    $ sipsilo db export sqlite:///copy.db --config sipsilo.toml
+    $ sipsilo db export text:///tmp/dbtext --config sipsilo.toml
+    ```
+    """
+    settings = settings_for_database(config, db_url)
+    from sipsilo.cli import transfer
+
+    transfer.export(settings.msilo, target, again=again)
