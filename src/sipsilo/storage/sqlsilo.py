@@ -57,7 +57,7 @@ class SqlSource:
     async def read(self, after: int, until: int, limit: int) -> Sequence[Row]:
         """The first of them, in the order of their numbers."""
         query = select(*self._c).where(self._c.mid > after, self._c.mid <= until).order_by(self._c.mid).limit(limit)
-        return await self._access.run(_read, query)
+        return await self._access.run(_read, query, self._c.keys())
 
     @property
     def _c(self) -> Any:
@@ -208,10 +208,8 @@ def _scalar(connection: Connection, query: Any) -> Any:
     return found
 
 
-def _read(connection: Connection, query: Any) -> list[Row]:
-    found = connection.execute(query)
-    keys = list(found.keys())
-    rows = [_row(dict(zip(keys, values, strict=True))) for values in found]
+def _read(connection: Connection, query: Any, keys: Sequence[str]) -> list[Row]:
+    rows = [_row(dict(zip(keys, values, strict=True))) for values in connection.execute(query)]
     connection.rollback()
     return rows
 
