@@ -193,7 +193,7 @@ class Delivery:
             return True
         response = await self._carry(message)
         if response is None:
-            await self._repository.forget_retries(owner)
+            await self._repository.forget_retries(owner, time.time())
             return False
         verdict = judge(response)
         if verdict is Verdict.DELIVERED:
