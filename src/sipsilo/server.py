@@ -18,12 +18,13 @@ from sipsilo.reach import Reach
 from sipsilo.registrar.binding import RegistrarLimits
 from sipsilo.registrar.location import Location
 from sipsilo.registrar.register import Registrar
-from sipsilo.routing.carrier import ContactCarrier
+from sipsilo.routing.carrier import CarrierSettings, ContactCarrier, Values
 from sipsilo.routing.default import DefaultRoute
 from sipsilo.routing.identity import Identity
 from sipsilo.routing.relay import Relay
 from sipsilo.silo.repository import RepositoryError
 from sipsilo.silo.silo import Silo, SiloSettings
+from sipsilo.sip.message import Request
 from sipsilo.storage.bindings import BindingRepository
 from sipsilo.storage.messages import MessageRepository
 from sipsilo.storage.meta import silo_id
@@ -88,7 +89,9 @@ class Server:
     ) -> DefaultRoute:
         settings = self._settings
         reach = Reach(self._endpoint.transport, settings.msilo.max_udp_request)
-        carrier = ContactCarrier(self._endpoint, location, reach, mark, add_date=settings.msilo.add_date)
+        carrier = ContactCarrier(
+            self._endpoint, location, reach, mark, identity, _carrier_settings(settings), _values_of
+        )
         return DefaultRoute(
             identity=identity,
             registrar=Registrar(location, _registrar_limits(settings)),
@@ -114,11 +117,7 @@ class Server:
         if self._route is not None:
             silo = self._route.silo
             await asyncio.gather(self._endpoint.drain(timeout), silo.stop(timeout))
-            counts = {
-                "stored_messages": silo.statistics.stored_messages,
-                "dumped_messages": silo.statistics.dumped_messages,
-                "failed_messages": silo.statistics.failed_messages,
-            }
+            counts = silo.statistics.snapshot()
         await self._engine.close()
         await self._endpoint.close()
         return counts | self._endpoint.counters.snapshot()
@@ -138,7 +137,38 @@ def _registrar_limits(settings: Settings) -> RegistrarLimits:
 
 def _silo_settings(settings: Settings) -> SiloSettings:
     msilo = settings.msilo
-    return SiloSettings(msilo.expire_time, msilo.check_time, msilo.clean_period, msilo.parallel_deliveries)
+    return SiloSettings(
+        msilo.expire_time,
+        msilo.check_time,
+        msilo.clean_period,
+        msilo.parallel_deliveries,
+        msilo.reminder or "",
+        msilo.send_time,
+    )
+
+
+def _carrier_settings(settings: Settings) -> CarrierSettings:
+    msilo, silo = settings.msilo, _silo_settings(settings)
+    return CarrierSettings(
+        add_date=msilo.add_date,
+        reminder=silo.reminder if silo.reminders else "",
+        outbound_proxy=msilo.outbound_proxy or "",
+        add_contact=msilo.add_contact,
+        use_mode=msilo.use_mode,
+        extra_hdrs=msilo.extra_hdrs,
+        zone=settings.server.zone,
+    )
+
+
+def _values_of(request: Request) -> Values:
+    """What variables hold for a request of our own."""
+    values = {
+        "$ru": request.uri_text,
+        "$fu": request.from_.uri_text,
+        "$tu": request.to.uri_text,
+        "$ci": request.call_id,
+    }
+    return lambda variable: values.get(variable.name)
 
 
 def _advertised(listen: Listen) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from sipsilo.silo.delivery import DATABASE_PAUSE, LEASE, PAGE, Delivery, Reason
-from sipsilo.silo.message import NEVER
+from sipsilo.silo.message import AT_REGISTRATION, NEVER
 from sipsilo.silo.statistics import Statistics
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.uri import Aor
@@ -33,7 +33,7 @@ class Node:
         self.tables = self.repository.tables
         self.phones = phones or Phones()
         self.statistics = Statistics()
-        self.delivery = Delivery(self.repository, self.phones, self.statistics, parallel)
+        self.delivery = Delivery(self.repository, self.phones, self.statistics, parallel, time.time)
 
     async def deliver(self, reason: Reason = Reason.NEW_BINDING, owner: Aor = BOB) -> None:
         """Start, and wait for the end."""
@@ -535,7 +535,7 @@ def test_nothing_is_retried_for_an_owner_who_is_away(run: Run) -> None:
         await asyncio.sleep(60)
         await node.delivery.retry_due()
         await node.ended()
-        assert {each.next_try for each in node.tables.messages.values()} == {0}
+        assert {each.next_try for each in node.tables.messages.values()} == {AT_REGISTRATION}
         assert await node.repository.next_due(time.time()) is None
         assert node.phones.bodies == ["one"]
         # even a refresh tries at once then: it is a return

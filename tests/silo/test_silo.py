@@ -34,7 +34,7 @@ class Home:
         self.tables = self.repository.tables
         self.phones = phones or Phones()
         self.phones.away = {ALICE, BOB}
-        self.silo = Silo(self.repository, self.phones, SiloSettings(**settings))  # type: ignore[arg-type]
+        self.silo = Silo(self.repository, self.phones, SiloSettings(**settings), time.time)  # type: ignore[arg-type]
 
     async def __aenter__(self) -> "Home":
         await self.silo.start()
