@@ -27,7 +27,6 @@ class TestServer(databases.DatabaseServer):
     """A server that sync and async tests can ask, and that gives each test a database of its own."""
 
     __test__ = False
-    first_database: str  # is always there
     drop: str
 
     def create_database(self) -> str:
@@ -52,7 +51,6 @@ class TestServer(databases.DatabaseServer):
 class MariaDb(TestServer, databases.MariaDb):
     """MariaDB, asked through asyncmy."""
 
-    first_database = "mysql"
     drop = "DROP DATABASE {}"
 
     async def _execute(self, url: str, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -71,7 +69,6 @@ class MariaDb(TestServer, databases.MariaDb):
 class PostgreSql(TestServer, databases.PostgreSql):
     """PostgreSQL, asked through asyncpg."""
 
-    first_database = "postgres"
     drop = "DROP DATABASE {} WITH (FORCE)"
 
     async def _execute(self, url: str, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
