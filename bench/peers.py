@@ -123,7 +123,9 @@ class Sipsilo(Contestant):
         time.sleep(SETTLE_SECONDS)
 
     def version(self) -> str:
-        return f"sipsilo on Python {sys.version.split()[0]}, {self._silo.version()}"
+        parser = find_spec("sipsilo.sip.parser")
+        kind = "uncompiled" if parser and str(parser.origin).endswith(".py") else "compiled"
+        return f"sipsilo, {kind}, on Python {sys.version.split()[0]}, {self._silo.version()}"
 
 
 def _own_environment() -> dict[str, str]:
