@@ -6,7 +6,21 @@ columns by their keys, which are the default names.
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    literal_column,
+    or_,
+)
 from sqlalchemy.dialects import mysql
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
@@ -83,9 +97,23 @@ def _silo(names: SiloNames, metadata: MetaData) -> Table:
     # index names are the schema's in PostgreSQL and SQLite, so they carry the table's name
     Index(f"{names.table}_owner", table.c.username, table.c.domain)
     Index(f"{names.table}_expiry", table.c.exp_time)
-    due = table.c.next_try > 0
-    Index(f"{names.table}_retry", table.c.next_try, sqlite_where=due, postgresql_where=due)
+    pending = is_pending(table)
+    Index(
+        f"{names.table}_pending",
+        table.c.next_try,
+        table.c.snd_time,
+        sqlite_where=pending,
+        postgresql_where=pending,
+    )
     return table
+
+
+def is_pending(table: Table) -> ColumnElement[bool]:
+    """Rows in whose time something is to be done: an index holds them alone, for queries that say just this.
+
+    SQLite uses it for those only that repeat the condition word for word, hence the numbers in its text.
+    """
+    return or_(table.c.next_try != literal_column("0"), table.c.snd_time != literal_column("0"))
 
 
 def _location(metadata: MetaData) -> Table:
