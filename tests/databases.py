@@ -39,6 +39,13 @@ class TestServer(databases.DatabaseServer):
         """Drop it, whoever is still connected."""
         self.execute(self.url(self.first_database), self.drop.format(url.rpartition("/")[2]))
 
+    def revive(self) -> None:
+        """Have it run again, whatever a test has done to it."""
+        if self._process is None:
+            self.start()
+        else:
+            self.continue_process()
+
     def execute(self, url: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one statement, committed at once; each `?` in it stands for a value. Its rows, if it has any."""
         with ThreadPoolExecutor(1) as thread:  # the test may have a loop that runs in its own
