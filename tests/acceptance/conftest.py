@@ -14,7 +14,7 @@ SERVERS = ("mariadb_server", "postgresql_server")
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Start a server on a `database`; keyword arguments are tables of its settings, as in proxy={"relay_timeout": 5}."""
+    """Start a server on a `database`; keyword arguments are tables of its settings: proxy={"relay_timeout": 5}."""
     servers: list[Server] = []
 
     def start(database: Database | None = None, **settings: dict[str, object]) -> Server:
