@@ -119,12 +119,13 @@ def assert_in_order(got: list[tuple[int, int]], count: int) -> None:
 def test_no_stored_message_is_lost_while_delivering(server: Server, kills: int, dice: random.Random) -> None:
     users, each = [f"user{number}" for number in range(20)], 5 * kills // 2
 
-    async def store(alice: Agent, user: str, number: int) -> None:
-        assert (await alice.message(user, f"number {number}")).status == 202
+    async def store_all(alice: Agent, user: str) -> None:
+        for number in range(each):
+            assert (await alice.message(user, f"number {number}")).status == 202
 
     async def scenario() -> None:
         async with await Agent.open(server.port) as alice, await Agent.open(server.port, t1=T1) as phones:
-            await closed_loop((partial(store, alice, user, n) for n in range(each) for user in users), 20)
+            await closed_loop((partial(store_all, alice, user) for user in users), 20)
             receivers = Receivers(phones, dice)
             await closed_loop((partial(phones.register, user) for user in users), 20)
             for moment in moments(dice, len(users) * each, kills):
