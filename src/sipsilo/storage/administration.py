@@ -24,10 +24,10 @@ async def open_schema(url: str, names: SiloNames) -> Schema:
         return await access.run(_open, names, url, is_file)
 
 
-async def check_schema(url: str, names: SiloNames) -> None:
-    """Raises SchemaError when the tables are not complete, DatabaseError when nobody can say."""
+async def check_schema(url: str, names: SiloNames) -> Schema:
+    """The silo of a database whose tables are complete, and are not touched. Raises SchemaError, DatabaseError."""
     async with connect(url) as access:
-        await access.run(_open, names, url, False)
+        return await access.run(_open, names, url, False)
 
 
 def _open(connection: Connection, names: SiloNames, url: str, migrate: bool) -> Schema:
