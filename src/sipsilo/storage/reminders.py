@@ -11,7 +11,7 @@ from sipsilo.silo.reminders import parse_send_time
 from sipsilo.silo.repository import QuotaFull
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request
-from sipsilo.sip.uri import Aor, parse_uri
+from sipsilo.sip.uri import Aor, Uri, parse_uri
 from sipsilo.storage.access import connect
 from sipsilo.storage.administration import check_schema
 from sipsilo.storage.offline import open_repository
@@ -47,25 +47,30 @@ def make_reminder(
     """
     if send_time <= now:
         raise ReminderError("its time is past")
+    owner = _parse(destination).aor
+    if owner is None:
+        raise ReminderError(f"{destination!r} names no user, as sip:bob@example.org does")
+    _parse(source)
+    headers = [
+        ("From", f"<{source}>"),
+        ("To", f"<{destination}>"),
+        ("Call-ID", f"{secrets.token_hex(16)}.reminder"),
+        ("CSeq", "1 MESSAGE"),
+        ("Content-Type", "text/plain;charset=UTF-8"),
+    ]
+    # bytes of the command line that are no UTF-8 came in as surrogates, and are kept as they were
+    request = Request.build("MESSAGE", destination, headers, text.encode("utf-8", "surrogateescape"))
     try:
-        owner = parse_uri(destination).aor
-        if owner is None:
-            raise ReminderError(f"{destination!r} names no user, as sip:bob@example.org does")
-        headers = [
-            ("From", f"<{source}>"),
-            ("To", f"<{destination}>"),
-            ("Call-ID", f"{secrets.token_hex(16)}.reminder"),
-            ("CSeq", "1 MESSAGE"),
-            ("Content-Type", "text/plain;charset=UTF-8"),
-        ]
-        # bytes of the command line that are no UTF-8 came in as surrogates, and are kept as they were
-        request = Request.build("MESSAGE", destination, headers, text.encode("utf-8", "surrogateescape"))
-        options = StoreOptions(send_time=send_time)
-        return StoredMessage.from_request(request, owner, now, lifetime, options=options)
-    except SipError as error:
-        raise ReminderError(f"{destination!r} or {source!r}: {error.reason}") from None
+        return StoredMessage.from_request(request, owner, now, lifetime, options=StoreOptions(send_time=send_time))
     except NotStorable as error:
         raise ReminderError(error.reason) from None
+
+
+def _parse(text: str) -> Uri:
+    try:
+        return parse_uri(text)
+    except SipError:
+        raise ReminderError(f"{text!r} is no URI such as sip:bob@example.org") from None
 
 
 async def add_reminder(url: str, names: SiloNames, reminder: StoredMessage, max_messages: int) -> int:
