@@ -7,6 +7,8 @@ import socket
 import sys
 from collections.abc import Sequence
 from hashlib import blake2b
+from types import TracebackType
+from typing import Self
 
 import structlog
 import uvloop
@@ -19,9 +21,13 @@ from sipsilo.registrar.binding import RegistrarLimits
 from sipsilo.registrar.location import Location
 from sipsilo.registrar.register import Registrar
 from sipsilo.routing.carrier import ContactCarrier
-from sipsilo.routing.default import DefaultRoute
+from sipsilo.routing.default import script as default_script
 from sipsilo.routing.identity import Identity
+from sipsilo.routing.load import load_script
 from sipsilo.routing.relay import Relay
+from sipsilo.routing.router import Router
+from sipsilo.routing.script import Script, ScriptError
+from sipsilo.routing.services import Services
 from sipsilo.silo.repository import RepositoryError
 from sipsilo.silo.silo import Silo, SiloSettings
 from sipsilo.storage.bindings import BindingRepository
@@ -31,6 +37,8 @@ from sipsilo.storage.meta import silo_id
 from sipsilo.transport.flow import Address
 from sipsilo.transport.layer import Limits, ListenPoint
 
+__all__ = ["Script", "ScriptError", "Server", "StartError", "load_script", "run"]
+
 log = structlog.get_logger(__name__)
 
 
@@ -39,17 +47,37 @@ class StartError(Exception):
 
 
 class Server:
-    """A whole sipsilo. `start`, then `stop`."""
+    """A whole sipsilo: `start`, then `stop`, or `async with`. It leaves signals, logging and the loop as they are.
 
-    def __init__(self, settings: Settings) -> None:
+    `script` says what becomes of requests; without one the built-in route does (routing/default.py). `listening`
+    are the places where it listens, as `udp:127.0.0.1:5060`.
+    """
+
+    def __init__(self, settings: Settings, script: Script | None = None) -> None:
+        self.listening: tuple[str, ...] = ()
         self._settings = settings
+        self._script = default_script if script is None else script
         self._engine = Engine(settings.msilo.db_url, settings.msilo.max_pending_stores)
-        self._endpoint = Endpoint(limits=_limits(settings))
-        self._route: DefaultRoute | None = None
+        self._endpoint: Endpoint | None = None
+        self._router: Router | None = None
+        self._silo: Silo | None = None
         self._purging: asyncio.Task[None] | None = None
 
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
     async def start(self) -> Sequence[str]:
-        """Open database and sockets; the places where it listens, as `udp:127.0.0.1:5060`. Raises StartError."""
+        """Open database and sockets; the places where it listens. Raises StartError."""
         try:
             self._engine.open()
             messages = MessageRepository(self._engine, _node_id(self._settings))
@@ -57,20 +85,32 @@ class Server:
             location = Location(BindingRepository(self._engine))
             await location.load()
             mark = await silo_id(self._engine)
-            identity = Identity(self._settings.server.domains)
-            self._route = self._build_route(messages, location, mark, identity)
-            self._endpoint.handler = self._route
-            listening = [await self._listen(listen, identity) for listen in self._settings.server.listen]
-            await self._route.silo.start()
-        except RepositoryError as error:
+            endpoint = self._endpoint = self._open_endpoint()
+            services = self._services(endpoint, messages, location, mark)
+            router = self._router = Router(services)
+            self._silo = services.silo
+            endpoint.handler = router
+            if self._script.local is not None:
+                endpoint.onlooker = router.request_made
+            if self._script.events:
+                location.listener = router.bindings_changed
+            self.listening = tuple(
+                [await self._listen(endpoint, listen, services.identity) for listen in self._settings.server.listen]
+            )
+            await services.silo.start()
+            await router.start()
+        except (RepositoryError, ScriptError) as error:
             raise StartError(str(error)) from error
         self._purging = asyncio.create_task(self._purge(location))
-        return listening
+        return self.listening
 
-    async def _listen(self, listen: Listen, identity: Identity) -> str:
+    def _open_endpoint(self) -> Endpoint:
+        return Endpoint(limits=_limits(self._settings))
+
+    async def _listen(self, endpoint: Endpoint, listen: Listen, identity: Identity) -> str:
         point = ListenPoint(listen.transport.upper(), Address(listen.host, listen.port), _advertised(listen))
         try:
-            address = await self._endpoint.transport.listen(point)
+            address = await endpoint.transport.listen(point)
         except OSError as error:
             raise StartError(f"cannot listen on {listen}: {error.strerror or error}") from error
         identity.add_address(address)
@@ -78,18 +118,19 @@ class Server:
             identity.add_address(Address(listen.advertise_host, listen.advertise_port or address.port))
         return f"{listen.transport}:{address}"
 
-    def _build_route(
-        self, messages: MessageRepository, location: Location, mark: str, identity: Identity
-    ) -> DefaultRoute:
+    def _services(self, endpoint: Endpoint, messages: MessageRepository, location: Location, mark: str) -> Services:
         settings = self._settings
-        reach = Reach(self._endpoint.transport, settings.msilo.max_udp_request)
-        carrier = ContactCarrier(self._endpoint, location, reach, mark, add_date=settings.msilo.add_date)
-        return DefaultRoute(
-            identity=identity,
+        reach = Reach(endpoint.transport, settings.msilo.max_udp_request)
+        carrier = ContactCarrier(endpoint, location, reach, mark, add_date=settings.msilo.add_date)
+        return Services(
+            script=self._script,
+            identity=Identity(settings.server.domains),
+            location=location,
             registrar=Registrar(location, _registrar_limits(settings)),
             carrier=carrier,
-            relay=Relay(self._endpoint, reach, settings.proxy.relay_timeout),
+            relay=Relay(endpoint, reach, settings.proxy.relay_timeout),
             silo=Silo(messages, carrier, _silo_settings(settings)),
+            count=endpoint.counters.add,
         )
 
     async def _purge(self, location: Location) -> None:
@@ -105,18 +146,22 @@ class Server:
         timeout = self._settings.server.stop_timeout
         if self._purging is not None:
             self._purging.cancel()
+        if self._router is not None:
+            self._router.stop()
         counts: dict[str, int] = {}
-        if self._route is not None:
-            silo = self._route.silo
-            await asyncio.gather(self._endpoint.drain(timeout), silo.stop(timeout))
+        if self._endpoint is not None and self._silo is not None:
+            await asyncio.gather(self._endpoint.drain(timeout), self._silo.stop(timeout))
+            statistics = self._silo.statistics
             counts = {
-                "stored_messages": silo.statistics.stored_messages,
-                "dumped_messages": silo.statistics.dumped_messages,
-                "failed_messages": silo.statistics.failed_messages,
+                "stored_messages": statistics.stored_messages,
+                "dumped_messages": statistics.dumped_messages,
+                "failed_messages": statistics.failed_messages,
             }
         await self._engine.close()
-        await self._endpoint.close()
-        return counts | self._endpoint.counters.snapshot()
+        if self._endpoint is not None:
+            await self._endpoint.close()
+            counts |= self._endpoint.counters.snapshot()
+        return counts
 
 
 def _limits(settings: Settings) -> Limits:
@@ -150,22 +195,22 @@ def _node_id(settings: Settings) -> str:
     return blake2b(f"{socket.gethostname()} {places}".encode(), digest_size=8).hexdigest()
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, script: Script | None = None) -> int:
     """Run a server until SIGTERM or SIGINT; the exit code."""
     configure_logging()
     # What is there now lives as long as the server; requests come and go by reference counts alone.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings, script))
     except StartError as error:
         print(f"sipsilo: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(settings: Settings) -> None:
-    server = Server(settings)
+async def _serve(settings: Settings, script: Script | None) -> None:
+    server = Server(settings, script)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

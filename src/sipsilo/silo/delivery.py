@@ -3,6 +3,7 @@
 import asyncio
 import time
 from enum import Enum, auto
+from math import inf
 from typing import Protocol
 
 import structlog
@@ -54,13 +55,14 @@ class Reason(Enum):
 
 
 class _Flush:
-    """A delivery under way. `wanted`: another pass was asked for meanwhile."""
+    """A delivery under way. `wanted`: another pass was asked for meanwhile; `left`: how many messages it may send."""
 
-    __slots__ = ("ignore_backoff", "wanted")
+    __slots__ = ("ignore_backoff", "left", "wanted")
 
-    def __init__(self, ignore_backoff: bool) -> None:
+    def __init__(self, ignore_backoff: bool, left: float) -> None:
         self.wanted = True
         self.ignore_backoff = ignore_backoff
+        self.left = left
 
 
 class Delivery:
@@ -88,16 +90,17 @@ class Delivery:
         """How many flushes there are."""
         return len(self._flushes)
 
-    def start(self, owner: Aor, reason: Reason) -> None:
-        """Deliver what the owner has; if that is under way, look once more at its end."""
+    def start(self, owner: Aor, reason: Reason, limit: int | None = None) -> None:
+        """Deliver what the owner has, or `limit` messages of it; if that is under way, look once more at its end."""
         if self._stopping or self._is_postponed(owner, reason):
             return
         flush = self._flushes.get(owner)
         if flush is not None:
             flush.wanted = True
+            flush.left = max(flush.left, inf if limit is None else limit)
             flush.ignore_backoff |= reason is Reason.NEW_BINDING
             return
-        self._flushes[owner] = _Flush(reason is Reason.NEW_BINDING)
+        self._flushes[owner] = _Flush(reason is Reason.NEW_BINDING, inf if limit is None else limit)
         task = asyncio.create_task(self._run(owner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -174,15 +177,19 @@ class Delivery:
 
     async def _send_page(self, owner: Aor, page: list[StoredMessage], lease: float) -> int:
         """Send a page in order; how many of it were dealt with, less than all when the owner is done for now."""
+        flush = self._flushes[owner]
         for count, message in enumerate(page):
-            if self._stopping:
+            if self._stopping or flush.left <= 0:
                 return count
             now = time.time()
             if now >= max(lease, self._lease):
                 # The process was stopped for long: another node may have taken the owner.
                 self.start(owner, Reason.RETRY)
                 return count
-            if message.expires > now and not await self._send(owner, message):
+            if message.expires <= now:
+                continue
+            flush.left -= 1
+            if not await self._send(owner, message):
                 return count
         return len(page)
 

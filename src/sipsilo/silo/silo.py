@@ -83,9 +83,9 @@ class Silo:
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    def deliver(self, owner: Aor, *, new_binding: bool) -> None:
-        """Send the owner what is stored; `new_binding`: whatever the back-off says."""
-        self._delivery.start(owner, Reason.NEW_BINDING if new_binding else Reason.REFRESH)
+    def deliver(self, owner: Aor, *, new_binding: bool, limit: int | None = None) -> None:
+        """Send the owner what is stored, at most `limit` messages; `new_binding`: whatever the back-off says."""
+        self._delivery.start(owner, Reason.NEW_BINDING if new_binding else Reason.REFRESH, limit)
 
     def is_delivering(self, owner: Aor) -> bool:
         """Whether a delivery to the owner is under way, behind which new messages must queue."""
