@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, MetaData, String, Table
 
 from sipsilo.storage.access import connect
-from sipsilo.storage.schema import Finding, Schema, SchemaError, look, read_schema
+from sipsilo.storage.schema import VERSION_TABLE, Finding, Schema, SchemaError, look, read_schema
 from sipsilo.storage.tables import SiloNames
 from sipsilo.storage.urls import shown
 
@@ -88,6 +88,10 @@ def _migrate(connection: Connection, finding: Finding) -> None:
 
     connection.commit()
     connection.execution_options(sqlite_begin="IMMEDIATE")  # two servers may start at once on one new file
+    # alembic would name the key of its table, of which MySQL warns
+    Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True)).create(
+        connection, checkfirst=True
+    )
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes.update(connection=connection, names=finding.names)

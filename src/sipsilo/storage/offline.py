@@ -16,13 +16,9 @@ async def open_repository(url: str, names: SiloNames, max_messages: int = 0) -> 
     schema = await check_schema(url, names)
     engine = create_engine(parse_url(url), connections=1, max_pending=10)
     await engine.open()
+    headers_are_text = schema.columns["extra_hdrs"].is_text
+    tables = Tables(schema.names, headers_are_text=headers_are_text)
     try:
-        yield MessageRepository(
-            engine,
-            Tables(schema.names),
-            node="",
-            max_messages=max_messages,
-            headers_are_text=schema.columns["extra_hdrs"].is_text,
-        )
+        yield MessageRepository(engine, tables, node="", max_messages=max_messages, headers_are_text=headers_are_text)
     finally:
         await engine.close()
