@@ -34,9 +34,11 @@ class DatabaseServer(ABC):
 
     name: str
     package: str  # Debian's
+    server: str  # its program
     user: str  # of the package; the servers refuse to run as root
     scheme: str
     administrator: str
+    first_database: str  # is always there
     orderly_end: signal.Signals
     quick_end: signal.Signals  # without writing anything back
 
@@ -54,6 +56,10 @@ class DatabaseServer(ABC):
     @abstractmethod
     def _server_command(self, data: Path) -> list[str]:
         """What runs the server."""
+
+    @abstractmethod
+    def _client_command(self, database: str) -> list[str]:
+        """What runs the statements on its standard input and prints their rows."""
 
     @abstractmethod
     def _is_ready(self) -> bool:
@@ -174,6 +180,19 @@ class DatabaseServer(ABC):
         self._process.send_signal(signal.SIGSTOP)
         return _tree(self.pid)
 
+    def run_script(self, sql: str, database: str) -> str:
+        """Run statements in one of its databases; the rows as text. DatabaseError when one fails."""
+        done = subprocess.run(self._client_command(database), input=sql, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DatabaseError(f"{self.name}: {done.stderr.strip()}")
+        return done.stdout
+
+    def version(self) -> str:
+        """Its name and version."""
+        command = [self.program(self.server), "--version"]
+        words = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        return f"{self.name} {next(word for word in words if word[0].isdecimal())}"
+
     def program(self, name: str) -> str:
         """The full path of one of its programs. DatabaseError, which names the package, when it is missing."""
         # The newest of several versions of PostgreSQL.
@@ -191,9 +210,11 @@ class MariaDb(DatabaseServer):
 
     name = "MariaDB"
     package = "mariadb-server"
+    server = "mariadbd"
     user = "mysql"
     scheme = "mysql"
     administrator = "root"
+    first_database = "mysql"
     orderly_end = signal.SIGTERM
     quick_end = signal.SIGKILL
 
@@ -202,12 +223,16 @@ class MariaDb(DatabaseServer):
         return [self.program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", *options]
 
     def _server_command(self, data: Path) -> list[str]:
-        command = [self.program("mariadbd"), "--no-defaults", f"--datadir={data}"]
+        command = [self.program(self.server), "--no-defaults", f"--datadir={data}"]
         command += ["--bind-address=127.0.0.1", f"--port={self.port}", f"--socket={self.directory / 'socket'}"]
         command += ["--skip-name-resolve", "--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"]
         if self._fast:
             command += ["--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync"]
         return command
+
+    def _client_command(self, database: str) -> list[str]:
+        command = [self.program("mariadb"), "--no-defaults", f"--user={self.administrator}", "--skip-column-names"]
+        return [*command, f"--socket={self.directory / 'socket'}", database]
 
     def _is_ready(self) -> bool:
         """It listens when it has recovered, and then speaks first."""
@@ -223,9 +248,11 @@ class PostgreSql(DatabaseServer):
 
     name = "PostgreSQL"
     package = "postgresql"
+    server = "postgres"
     user = "postgres"
     scheme = "postgres"
     administrator = "postgres"
+    first_database = "postgres"
     orderly_end = signal.SIGINT  # SIGTERM would wait for its clients
     quick_end = signal.SIGQUIT
 
@@ -234,11 +261,16 @@ class PostgreSql(DatabaseServer):
         return [self.program("initdb"), f"--pgdata={data}", f"--username={self.administrator}", *options]
 
     def _server_command(self, data: Path) -> list[str]:
-        command = [self.program("postgres"), "-D", str(data), "-p", str(self.port)]
+        command = [self.program(self.server), "-D", str(data), "-p", str(self.port)]
         settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={self.directory}"]
         if self._fast:
             settings += ["fsync=off", "full_page_writes=off"]
         return [*command, *(word for setting in settings for word in ("-c", setting))]
+
+    def _client_command(self, database: str) -> list[str]:
+        command = [self.program("psql"), "--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]
+        command += ["--set=ON_ERROR_STOP=1", f"--username={self.administrator}", f"--port={self.port}"]
+        return [*command, f"--host={self.directory}", database]
 
     def _is_ready(self) -> bool:
         """It writes that into its pid file, as pg_ctl knows: the process id first, its state on line 8."""

@@ -27,7 +27,6 @@ class TestServer(databases.DatabaseServer):
     """A server that sync and async tests can ask, and that gives each test a database of its own."""
 
     __test__ = False
-    first_database: str  # is always there
     drop: str
 
     def create_database(self) -> str:
@@ -39,6 +38,13 @@ class TestServer(databases.DatabaseServer):
     def drop_database(self, url: str) -> None:
         """Drop it, whoever is still connected."""
         self.execute(self.url(self.first_database), self.drop.format(url.rpartition("/")[2]))
+
+    def revive(self) -> None:
+        """Have it run again, whatever a test has done to it."""
+        if self._process is None:
+            self.start()
+        else:
+            self.continue_process()
 
     def execute(self, url: str, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Run one statement, committed at once; each `?` in it stands for a value. Its rows, if it has any."""
@@ -52,7 +58,6 @@ class TestServer(databases.DatabaseServer):
 class MariaDb(TestServer, databases.MariaDb):
     """MariaDB, asked through asyncmy."""
 
-    first_database = "mysql"
     drop = "DROP DATABASE {}"
 
     async def _execute(self, url: str, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -71,7 +76,6 @@ class MariaDb(TestServer, databases.MariaDb):
 class PostgreSql(TestServer, databases.PostgreSql):
     """PostgreSQL, asked through asyncpg."""
 
-    first_database = "postgres"
     drop = "DROP DATABASE {} WITH (FORCE)"
 
     async def _execute(self, url: str, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

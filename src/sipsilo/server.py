@@ -26,9 +26,11 @@ from sipsilo.silo.repository import RepositoryError
 from sipsilo.silo.silo import Silo, SiloSettings
 from sipsilo.sip.message import Request
 from sipsilo.storage.bindings import BindingRepository
-from sipsilo.storage.engine import Engine
 from sipsilo.storage.messages import MessageRepository
 from sipsilo.storage.meta import silo_id
+from sipsilo.storage.opening import create_engine, open_tables
+from sipsilo.storage.tables import Tables
+from sipsilo.storage.urls import parse_url
 from sipsilo.transport.flow import Address
 from sipsilo.transport.layer import Limits, ListenPoint
 
@@ -44,7 +46,9 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._engine = Engine(settings.msilo.db_url, settings.msilo.max_pending_stores)
+        self._url = parse_url(settings.msilo.db_url)
+        self._engine = create_engine(self._url, 2, settings.msilo.max_pending_stores)
+        self._tables = Tables()
         self._endpoint = Endpoint(limits=_limits(settings))
         self._route: DefaultRoute | None = None
         self._purging: asyncio.Task[None] | None = None
@@ -52,12 +56,13 @@ class Server:
     async def start(self) -> Sequence[str]:
         """Open database and sockets; the places where it listens, as `udp:127.0.0.1:5060`. Raises StartError."""
         try:
-            self._engine.open()
-            messages = MessageRepository(self._engine, _node_id(self._settings))
+            await open_tables(self._url, self._tables)
+            await self._engine.open()
+            messages = MessageRepository(self._engine, self._tables, _node_id(self._settings))
             await messages.start()
-            location = Location(BindingRepository(self._engine))
+            location = Location(BindingRepository(self._engine, self._tables))
             await location.load()
-            mark = await silo_id(self._engine)
+            mark = await silo_id(self._engine, self._tables)
             identity = Identity(self._settings.server.domains)
             self._route = self._build_route(messages, location, mark, identity)
             self._endpoint.handler = self._route

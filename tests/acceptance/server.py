@@ -1,17 +1,16 @@
 """The real program as a process, with its settings, its database and its last words."""
 
-import contextlib
 import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.acceptance.agent import DOMAIN
+from tests.acceptance.database import Database, SqliteFile
 from tests.acceptance.programs import LOOPBACK, free_port, wait_until
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -20,12 +19,12 @@ Settings = Mapping[str, Mapping[str, object]]
 class Server:
     """One sipsilo on a free port of loopback, the same one for UDP and TCP and after each restart.
 
-    `settings` are tables of sipsilo.toml, laid over those that every test wants.
+    `settings` are tables of sipsilo.toml, laid over those that every test wants. Without a `database`: an SQLite file.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, database: Database | None = None) -> None:
         self.port = free_port()
-        self.database = folder / "silo.db"
+        self.database = database or SqliteFile(folder)
         self._config = folder / "sipsilo.toml"
         self._log = folder / "server.log"
         self._log.touch()
@@ -37,7 +36,7 @@ class Server:
         address = f"{LOOPBACK}:{self.port}"
         tables: dict[str, dict[str, object]] = {
             "server": {"listen": [f"udp:{address}", f"tcp:{address}"], "domains": [DOMAIN, "localhost"]},
-            "msilo": {"db_url": "sqlite:///silo.db"},
+            "msilo": {"db_url": self.database.url},
             "proxy": {"relay_timeout": 1},
         }
         for name, table in settings.items():
@@ -102,8 +101,7 @@ class Server:
 
     def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         """Ask the server's database."""
-        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection:
-            return connection.execute(sql, values).fetchall()
+        return self.database.query(sql, *values)
 
     def bodies(self, owner: str = "") -> list[str]:
         """The bodies of all stored messages, or of one user's, in the order of their ids."""
