@@ -18,16 +18,19 @@ from sipsilo.reach import Reach
 from sipsilo.registrar.binding import RegistrarLimits
 from sipsilo.registrar.location import Location
 from sipsilo.registrar.register import Registrar
-from sipsilo.routing.carrier import ContactCarrier
+from sipsilo.routing.carrier import CarrierSettings, ContactCarrier, Values
 from sipsilo.routing.default import DefaultRoute
 from sipsilo.routing.identity import Identity
 from sipsilo.routing.relay import Relay
 from sipsilo.silo.repository import RepositoryError
 from sipsilo.silo.silo import Silo, SiloSettings
+from sipsilo.sip.message import Request
 from sipsilo.storage.bindings import BindingRepository
-from sipsilo.storage.engine import Engine
 from sipsilo.storage.messages import MessageRepository
 from sipsilo.storage.meta import silo_id
+from sipsilo.storage.opening import create_engine, open_tables
+from sipsilo.storage.tables import Tables
+from sipsilo.storage.urls import parse_url
 from sipsilo.transport.flow import Address
 from sipsilo.transport.layer import Limits, ListenPoint
 
@@ -43,7 +46,9 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._engine = Engine(settings.msilo.db_url, settings.msilo.max_pending_stores)
+        self._url = parse_url(settings.msilo.db_url)
+        self._engine = create_engine(self._url, 2, settings.msilo.max_pending_stores)
+        self._tables = Tables()
         self._endpoint = Endpoint(limits=_limits(settings))
         self._route: DefaultRoute | None = None
         self._purging: asyncio.Task[None] | None = None
@@ -51,12 +56,13 @@ class Server:
     async def start(self) -> Sequence[str]:
         """Open database and sockets; the places where it listens, as `udp:127.0.0.1:5060`. Raises StartError."""
         try:
-            self._engine.open()
-            messages = MessageRepository(self._engine, _node_id(self._settings))
+            await open_tables(self._url, self._tables)
+            await self._engine.open()
+            messages = MessageRepository(self._engine, self._tables, _node_id(self._settings))
             await messages.start()
-            location = Location(BindingRepository(self._engine))
+            location = Location(BindingRepository(self._engine, self._tables))
             await location.load()
-            mark = await silo_id(self._engine)
+            mark = await silo_id(self._engine, self._tables)
             identity = Identity(self._settings.server.domains)
             self._route = self._build_route(messages, location, mark, identity)
             self._endpoint.handler = self._route
@@ -83,7 +89,9 @@ class Server:
     ) -> DefaultRoute:
         settings = self._settings
         reach = Reach(self._endpoint.transport, settings.msilo.max_udp_request)
-        carrier = ContactCarrier(self._endpoint, location, reach, mark, add_date=settings.msilo.add_date)
+        carrier = ContactCarrier(
+            self._endpoint, location, reach, mark, identity, _carrier_settings(settings), _values_of
+        )
         return DefaultRoute(
             identity=identity,
             registrar=Registrar(location, _registrar_limits(settings)),
@@ -109,11 +117,7 @@ class Server:
         if self._route is not None:
             silo = self._route.silo
             await asyncio.gather(self._endpoint.drain(timeout), silo.stop(timeout))
-            counts = {
-                "stored_messages": silo.statistics.stored_messages,
-                "dumped_messages": silo.statistics.dumped_messages,
-                "failed_messages": silo.statistics.failed_messages,
-            }
+            counts = silo.statistics.snapshot()
         await self._engine.close()
         await self._endpoint.close()
         return counts | self._endpoint.counters.snapshot()
@@ -133,7 +137,38 @@ def _registrar_limits(settings: Settings) -> RegistrarLimits:
 
 def _silo_settings(settings: Settings) -> SiloSettings:
     msilo = settings.msilo
-    return SiloSettings(msilo.expire_time, msilo.check_time, msilo.clean_period, msilo.parallel_deliveries)
+    return SiloSettings(
+        msilo.expire_time,
+        msilo.check_time,
+        msilo.clean_period,
+        msilo.parallel_deliveries,
+        msilo.reminder or "",
+        msilo.send_time,
+    )
+
+
+def _carrier_settings(settings: Settings) -> CarrierSettings:
+    msilo, silo = settings.msilo, _silo_settings(settings)
+    return CarrierSettings(
+        add_date=msilo.add_date,
+        reminder=silo.reminder if silo.reminders else "",
+        outbound_proxy=msilo.outbound_proxy or "",
+        add_contact=msilo.add_contact,
+        use_mode=msilo.use_mode,
+        extra_hdrs=msilo.extra_hdrs,
+        zone=settings.server.zone,
+    )
+
+
+def _values_of(request: Request) -> Values:
+    """What variables hold for a request of our own."""
+    values = {
+        "$ru": request.uri_text,
+        "$fu": request.from_.uri_text,
+        "$tu": request.to.uri_text,
+        "$ci": request.call_id,
+    }
+    return lambda variable: values.get(variable.name)
 
 
 def _advertised(listen: Listen) -> str | None:

@@ -6,6 +6,7 @@ import typer
 
 from sipsilo import __version__
 from sipsilo.cli.check import check
+from sipsilo.cli.db import app as db
 from sipsilo.cli.listen import listen
 from sipsilo.cli.run import run
 from sipsilo.cli.send import send
@@ -21,6 +22,7 @@ app.command()(run)
 app.command()(check)
 app.command()(send)
 app.command()(listen)
+app.add_typer(db)
 
 
 def _print_version(wanted: bool) -> None:

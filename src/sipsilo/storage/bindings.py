@@ -13,7 +13,8 @@ from sipsilo.storage.engine import Engine, Operation
 from sipsilo.storage.tables import Tables
 
 _COLUMNS = (
-    "username", "domain", "contact", "q", "expires_at", "registered_at", "call_id", "cseq", "path", "methods", "received",
+    "username", "domain", "contact", "q", "expires_at", "registered_at", "call_id", "cseq", "path", "methods",
+    "received",
 )  # fmt: skip
 
 

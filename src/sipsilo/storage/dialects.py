@@ -1,5 +1,7 @@
 """Where SQL differs from database to database, beyond what SQLAlchemy knows."""
 
+from typing import Any
+
 from sqlalchemy import ColumnElement, Table, and_, bindparam, cast
 from sqlalchemy import insert as sql_insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -10,7 +12,7 @@ from sipsilo.storage.connection import Dialect
 
 def insert_if_absent(dialect: Dialect, table: Table) -> Executable:
     """An INSERT of a row, named parameters for all columns, that does nothing if its key is there."""
-    values = {column.key: bindparam(column.key) for column in table.columns}
+    values: dict[str, Any] = {column.key: bindparam(column.key) for column in table.columns}
     match dialect:
         case "mysql":
             return sql_insert(table).values(values).prefix_with("IGNORE")
@@ -25,7 +27,7 @@ def is_owner(dialect: Dialect, table: Table) -> ColumnElement[bool]:
     user, host = table.c.username, table.c.domain
     found = and_(user == bindparam("user"), host == bindparam("host"))
     if dialect == "mysql":
-        # In tables that OpenSIPS has made bob is BOB, which RFC 3261 §19.1.4 denies. The index finds them, this chooses.
+        # In tables that OpenSIPS has made bob is BOB, which RFC 3261 §19.1.4 denies: the index finds, this chooses.
         exact = cast(user, mysql.BINARY()) == cast(bindparam("user"), mysql.BINARY())
         found = and_(found, exact)
     return found

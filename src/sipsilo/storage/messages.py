@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import BigInteger, String, Table, and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.sql import Executable
 
 from sipsilo.silo.message import AT_REGISTRATION, NEVER, Attempt, StoredMessage
@@ -89,32 +89,30 @@ class _Add(Operation[StoredMessage, int]):
 
     def _counting(self, owners: int) -> Executable:
         if owners not in self._counts:
-            pairs = [(bindparam(f"user_{place}"), bindparam(f"host_{place}")) for place in range(owners)]
-            self._counts[owners] = self._count.where(
-                self._owners.in_([tuple_(*pair) for pair in pairs]), self._unexpired
-            )
+            pairs = [
+                tuple_(bindparam(f"user_{place}", type_=String), bindparam(f"host_{place}", type_=String))
+                for place in range(owners)
+            ]
+            self._counts[owners] = self._count.where(self._owners.in_(pairs), self._unexpired)
         return self._counts[owners]
 
 
-class _Delete(Operation[int, int]):
-    """Delete messages by their numbers; whether each was there cannot be told, but how many were."""
-
+class _Delete(Operation[int, None]):
     rank = 2
 
     def __init__(self, tables: Tables) -> None:
         self._silo = tables.silo
         self._deletes: dict[int, Executable] = {}
 
-    async def run(self, connection: Connection, items: Sequence[int]) -> Sequence[int]:
-        count = 0
+    async def run(self, connection: Connection, items: Sequence[int]) -> Sequence[None]:
         for chunk in chunks(sorted(items)):
             values = {f"mid_{place}": mid for place, mid in enumerate(chunk)}
-            count += await connection.execute(self._delete(len(chunk)), values)
-        return [count] * len(items)
+            await connection.execute(self._delete(len(chunk)), values)
+        return [None] * len(items)
 
     def _delete(self, count: int) -> Executable:
         if count not in self._deletes:
-            mids = [bindparam(f"mid_{place}") for place in range(count)]
+            mids = [bindparam(f"mid_{place}", type_=BigInteger) for place in range(count)]
             self._deletes[count] = delete(self._silo).where(self._silo.c.mid.in_(mids))
         return self._deletes[count]
 
@@ -402,9 +400,9 @@ class MessageRepository:
         """Keep a message; its number. Raises QuotaFull."""
         return self._engine.submit(self._add, message)
 
-    async def delete(self, mid: int) -> None:
+    def delete(self, mid: int) -> Awaitable[None]:
         """Delete a message that was delivered."""
-        await self._engine.submit(self._delete, mid)
+        return self._engine.submit(self._delete, mid)
 
     def record(self, mid: int, attempt: Attempt) -> Awaitable[None]:
         """Note how an attempt ended; a reminder becomes an ordinary message."""

@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncmy
 from asyncmy import errors
 from asyncmy.constants import CLIENT
-from sqlalchemy.dialects.mysql.asyncmy import dialect
 from sqlalchemy.sql import Executable
 
 from sipsilo.storage.connection import Insert, Row
@@ -72,9 +72,9 @@ def _translated(error: errors.MySQLError) -> StorageError:
 
 
 class _Connection:
-    def __init__(self, connection: asyncmy.Connection) -> None:
-        self._connection = connection
-        self._statements = Statements(dialect())
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection  # an asyncmy.Connection, which is typed only in part
+        self._statements = Statements("mysql.asyncmy")
         self._step = 1
 
     async def set_up(self) -> None:

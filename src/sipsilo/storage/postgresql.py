@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 from sqlalchemy import ARRAY, bindparam, func, select
 from sqlalchemy import insert as sql_insert
-from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql import Executable
 
 from sipsilo.storage.connection import Insert, Row
@@ -32,7 +32,7 @@ class PostgresqlEngine(ServerEngine):
 
     dialect = "postgresql"
 
-    def __init__(self, arguments: Mapping[str, object], connections: int, max_pending: int = 10_000) -> None:
+    def __init__(self, arguments: Mapping[str, Any], connections: int, max_pending: int = 10_000) -> None:
         super().__init__(connections, max_pending)
         self._arguments = arguments
 
@@ -58,7 +58,7 @@ async def _told() -> AsyncIterator[None]:
 class _Connection:
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
-        self._statements = Statements(dialect())
+        self._statements = Statements("postgresql.asyncpg")
         self._inserts: dict[Insert, str] = {}
 
     async def ping(self) -> None:
@@ -98,8 +98,8 @@ class _Connection:
     async def fetch(self, statement: Executable, values: Mapping[str, object]) -> Sequence[Row]:
         prepared = self._statements.prepare(statement)
         async with _told():
-            rows: Sequence[Row] = await self._connection.fetch(prepared.sql, *prepared.arguments(values))
-        return rows
+            found = await self._connection.fetch(prepared.sql, *prepared.arguments(values))
+        return [tuple(record) for record in found]
 
     async def insert(self, insert: Insert, rows: Sequence[Row]) -> Sequence[int]:
         sql = self._inserts.get(insert)
@@ -114,7 +114,7 @@ def _from_arrays(insert: Insert) -> Executable:
     """One array a column: one statement, prepared once, for any number of rows, numbered in their order."""
     table = insert.table
     arrays = [bindparam(key, type_=ARRAY(table.c[key].type)) for key in insert.columns]
-    rows = func.unnest(*arrays).table_valued(*insert.columns, with_ordinality="place", name="row")
+    rows = func.unnest(*arrays).table_valued(*insert.columns, with_ordinality="place").render_derived("new")
     columns = [rows.c[key] for key in insert.columns]
     statement = sql_insert(table).from_select(list(insert.columns), select(*columns).order_by(rows.c.place))
     return statement if insert.returning is None else statement.returning(table.c[insert.returning])

@@ -4,7 +4,8 @@ import asyncio
 import random
 from abc import abstractmethod
 from collections import deque
-from typing import Any, Protocol
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -21,6 +22,8 @@ IDLE = 2.0
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 """Seconds between attempts to connect again: doubling, with jitter, so that nodes do not come all at once."""
+
+Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
@@ -165,7 +168,7 @@ class ServerEngine(Engine):
         self._resolve(jobs, [error] * len(jobs))
 
 
-async def _within(seconds: float, work: Any) -> Any:
+async def _within(seconds: float, work: Awaitable[Result]) -> Result:
     """The result of some work that must not take longer. Raises Lost when it does."""
     try:
         async with asyncio.timeout(seconds):

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.sql import Executable
 
 from sipsilo.storage.connection import Insert, Row
@@ -110,7 +109,7 @@ def _told() -> Iterator[None]:
 class _Connection:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._statements = Statements(dialect())
+        self._statements = Statements("sqlite")
 
     def close(self) -> None:
         self._connection.close()

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import bindparam
-from sqlalchemy import insert as sql_insert
+from sqlalchemy import ClauseElement
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -26,10 +26,11 @@ class Prepared(NamedTuple):
 
 
 class Statements:
-    """The statements of one dialect; each is compiled at its first use."""
+    """The statements of one dialect, named as SQLAlchemy names it; each is compiled at its first use."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+    def __init__(self, dialect: str) -> None:
+        self._dialect: Dialect = registry.load(dialect)()
+        self._mark = "%s" if self._dialect.paramstyle == "format" else "?"
         # held by the statement itself: what is forgotten elsewhere must not give its id to another
         self._prepared: dict[Executable, Prepared] = {}
         self._inserts: dict[tuple[Insert, int], str] = {}
@@ -45,15 +46,15 @@ class Statements:
         """SQL for that many rows, whose values come row by row in the order of the columns."""
         sql = self._inserts.get((insert, count))
         if sql is None:
-            rows = [{key: bindparam(f"{key}_{row}") for key in insert.columns} for row in range(count)]
-            prepared = self._compile(sql_insert(insert.table).values(rows))
-            assert [name for name, _ in prepared.parameters] == [
-                f"{k}_{r}" for r in range(count) for k in insert.columns
-            ]
-            sql = self._inserts[insert, count] = prepared.sql
+            quoted = self._dialect.identifier_preparer
+            columns = ", ".join(quoted.format_column(insert.table.c[key]) for key in insert.columns)
+            row = f"({', '.join([self._mark] * len(insert.columns))})"
+            sql = f"INSERT INTO {quoted.format_table(insert.table)} ({columns}) VALUES {', '.join([row] * count)}"
+            self._inserts[insert, count] = sql
         return sql
 
     def _compile(self, statement: Executable) -> Prepared:
+        assert isinstance(statement, ClauseElement)
         compiled = statement.compile(dialect=self._dialect)
         assert isinstance(compiled, SQLCompiler)
         return Prepared(compiled.string, tuple((name, compiled.params[name]) for name in compiled.positiontup or ()))
