@@ -18,6 +18,7 @@ from sipsilo.sip.message import Request, Response
 from sipsilo.sip.validation import check_request
 from sipsilo.transaction.client import ClientTransaction
 from sipsilo.transaction.layer import Acknowledge, Ended, Send, TimedOut, Transactions, Verdict
+from sipsilo.transaction.machine import TransactionError
 from sipsilo.transaction.matching import new_branch
 from sipsilo.transaction.server import ServerTransaction
 from sipsilo.transport.flow import Address, Flow, FlowClosed
@@ -57,6 +58,19 @@ class Incoming:
         self.answered = self.answered or status >= 200
         self._endpoint.reply(self._transaction, status, reason, headers, body)
 
+    def reply_statelessly(
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> None:
+        """Answer and forget: a retransmission comes as a new request. Raises TransactionError if it is answered."""
+        if self.answered:
+            raise TransactionError(f"a second answer, {status}, to a {self.request.method}")
+        self.answered = True
+        self._endpoint.reply_statelessly(self._transaction, status, reason, headers, body)
+
     def respond(self, response: Response) -> None:
         """Answer with a response from downstream, its Vias being this request's."""
         self.answered = self.answered or response.status >= 200
@@ -64,6 +78,9 @@ class Incoming:
 
 
 Handler = Callable[[Incoming], Coroutine[None, None, None]]
+
+Onlooker = Callable[[Request, Flow], Coroutine[None, None, None]]
+"""Sees a request of our own before it is sent, and may change its headers."""
 
 
 async def _only_asks(incoming: Incoming) -> None:
@@ -77,6 +94,7 @@ class Endpoint:
         self.counters = Counters()
         self.transport = TransportLayer(self, self.counters.add, limits)
         self.handler = handler
+        self.onlooker: Onlooker | None = None
         self._transactions = Transactions(limit=MAX_TRANSACTIONS)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -201,6 +219,19 @@ class Endpoint:
         response = self._transactions.reply(transaction, status, now, reason=reason, headers=headers, body=body)
         self._send_answer(transaction, response)
 
+    def reply_statelessly(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        reason: str | None,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+    ) -> None:
+        """Answer a request with a response of ours, and keep nothing of either."""
+        assert isinstance(transaction.context, Flow)
+        self._transactions.forget_server(transaction)
+        self._answer_statelessly(transaction.request, transaction.context, status, reason, headers, body)
+
     def respond(self, transaction: ServerTransaction, response: Response) -> None:
         """Answer a request with a response that came from downstream."""
         self._send_answer(transaction, self._transactions.respond(transaction, response, self._loop.time()))
@@ -217,8 +248,9 @@ class Endpoint:
         status: int,
         reason: str | None,
         headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
     ) -> None:
-        self._send_response(self._transactions.stateless_response(request, status, reason, headers), flow)
+        self._send_response(self._transactions.stateless_response(request, status, reason, headers, body), flow)
 
     def _send_response(self, response: Response, flow: Flow, via: Via | None = None) -> None:
         """The way back of §18.2.2: the connection it came on, or by the Via over the same UDP socket."""
@@ -248,14 +280,16 @@ class Endpoint:
     # -- asking
 
     async def send(
-        self, request: Request, flow: Flow, branch: str | None = None, retransmit_for: float = inf
+        self, request: Request, flow: Flow, branch: str | None = None, retransmit_for: float = inf, *, own: bool = True
     ) -> Response:
         """Send a request with a new topmost Via over a flow; the final response.
 
         Silence ends as a 408, a transport error as a 503 of our own making (§8.1.3.1). The request's Via is
         added here; everything else must be in it, the Content-Length too. After `retransmit_for` seconds it
-        is not sent again, but a response still counts.
+        is not sent again, but a response still counts. The onlooker sees it if it is our `own`.
         """
+        if own and self.onlooker is not None:
+            await self.onlooker(request, flow)
         request.push_via(_new_via(flow, branch or new_branch()))
         exchange = _Exchange(flow, self._loop.create_future(), self._loop.time() + retransmit_for)
         transaction = self._transactions.start_client(request, flow.reliable, self._loop.time(), exchange)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 PLAIN = frozenset(
     (
@@ -18,7 +18,7 @@ PLAIN = frozenset(
 )
 """Variables without an argument."""
 
-WITH_ARGUMENT = frozenset(("$avp", "$var", "$hdr", "$param"))
+WITH_ARGUMENT = frozenset(("$avp", "$var", "$hdr"))
 """Variables with an argument: `$avp(name)`."""
 
 _VARIABLE = re.compile(r"\$(?:\$|(?P<braced>\()?(?P<name>[A-Za-z_]\w*)(?:\((?P<argument>[^()]*)\))?(?(braced)\)))")
@@ -35,6 +35,7 @@ class Variable:
         return f"{self.name}({self.argument})" if self.argument else self.name
 
 
+@lru_cache(maxsize=1024)
 def parse_variable(text: str) -> Variable:
     """One pseudo-variable: `$rU`, `$(rU)`, `$avp(x)` or `$(avp(x))`. Raises ValueError that says what is wrong."""
     match = _VARIABLE.fullmatch(text)
@@ -76,6 +77,7 @@ class Format:
         return "".join(part.replace("$", "$$") if isinstance(part, str) else str(part) for part in self.parts)
 
 
+@lru_cache(maxsize=1024)
 def parse_format(text: str) -> Format:
     """Take a text with pseudo-variables apart; `$$` is a dollar. Raises ValueError that says what is wrong."""
     parts: list[str | Variable] = []

@@ -3,36 +3,38 @@
 import asyncio
 import gc
 import signal
-import socket
 import sys
 from collections.abc import Sequence
-from hashlib import blake2b
+from types import TracebackType
+from typing import Self
 
 import structlog
 import uvloop
 
+from sipsilo import wiring
 from sipsilo.config import Listen, Settings
 from sipsilo.endpoint import Endpoint
 from sipsilo.logs import configure_logging
-from sipsilo.reach import Reach
-from sipsilo.registrar.binding import RegistrarLimits
 from sipsilo.registrar.location import Location
-from sipsilo.registrar.register import Registrar
-from sipsilo.routing.carrier import CarrierSettings, ContactCarrier, Values
-from sipsilo.routing.default import DefaultRoute
+from sipsilo.routing.default import script as default_script
 from sipsilo.routing.identity import Identity
-from sipsilo.routing.relay import Relay
+from sipsilo.routing.load import load_script
+from sipsilo.routing.router import Router
+from sipsilo.routing.script import Script, ScriptError
+from sipsilo.routing.services import Services
 from sipsilo.silo.repository import RepositoryError
-from sipsilo.silo.silo import Silo, SiloSettings
-from sipsilo.sip.message import Request
+from sipsilo.storage.administration import open_schema
 from sipsilo.storage.bindings import BindingRepository
+from sipsilo.storage.engine import Engine
 from sipsilo.storage.messages import MessageRepository
 from sipsilo.storage.meta import silo_id
-from sipsilo.storage.opening import create_engine, open_tables
+from sipsilo.storage.opening import create_engine
 from sipsilo.storage.tables import Tables
-from sipsilo.storage.urls import parse_url
+from sipsilo.storage.urls import parse_url, shown
 from sipsilo.transport.flow import Address
-from sipsilo.transport.layer import Limits, ListenPoint
+from sipsilo.transport.layer import ListenPoint
+
+__all__ = ["Script", "ScriptError", "Server", "StartError", "load_script", "run"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,63 +44,96 @@ class StartError(Exception):
 
 
 class Server:
-    """A whole sipsilo. `start`, then `stop`."""
+    """A whole sipsilo: `start`, then `stop`, or `async with`. It leaves signals, logging and the loop as they are.
 
-    def __init__(self, settings: Settings) -> None:
+    `script` says what becomes of requests; without one the built-in route does (routing/default.py). `listening`
+    are the places where it listens, as `udp:127.0.0.1:5060`.
+    """
+
+    def __init__(self, settings: Settings, script: Script | None = None) -> None:
+        self.listening: tuple[str, ...] = ()
         self._settings = settings
-        self._url = parse_url(settings.msilo.db_url)
-        self._engine = create_engine(self._url, 2, settings.msilo.max_pending_stores)
-        self._tables = Tables()
-        self._endpoint = Endpoint(limits=_limits(settings))
-        self._route: DefaultRoute | None = None
+        self._script = default_script if script is None else script
+        self._engine: Engine | None = None
+        self._endpoint: Endpoint | None = None
+        self._router: Router | None = None
+        self._services: Services | None = None
         self._purging: asyncio.Task[None] | None = None
 
-    async def start(self) -> Sequence[str]:
-        """Open database and sockets; the places where it listens, as `udp:127.0.0.1:5060`. Raises StartError."""
+    async def __aenter__(self) -> Self:
         try:
-            await open_tables(self._url, self._tables)
-            await self._engine.open()
-            messages = MessageRepository(self._engine, self._tables, _node_id(self._settings))
-            await messages.start()
-            location = Location(BindingRepository(self._engine, self._tables))
-            await location.load()
-            mark = await silo_id(self._engine, self._tables)
-            identity = Identity(self._settings.server.domains)
-            self._route = self._build_route(messages, location, mark, identity)
-            self._endpoint.handler = self._route
-            listening = [await self._listen(listen, identity) for listen in self._settings.server.listen]
-            await self._route.silo.start()
-        except RepositoryError as error:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> Sequence[str]:
+        """Open database and sockets; the places where it listens. Raises StartError."""
+        try:
+            services, location = await self._open()
+            await self._go(services, location)
+        except (RepositoryError, ScriptError) as error:
             raise StartError(str(error)) from error
         self._purging = asyncio.create_task(self._purge(location))
-        return listening
+        return self.listening
 
-    async def _listen(self, listen: Listen, identity: Identity) -> str:
+    async def _open(self) -> tuple[Services, Location]:
+        """The database, and all that stands on it."""
+        settings = self._settings
+        url = settings.msilo.db_url
+        schema = await open_schema(url, wiring.silo_names(settings))
+        engine = self._engine = create_engine(parse_url(url), settings.msilo.db_pool, settings.msilo.max_pending_stores)
+        await engine.open()
+        tables = Tables(schema.names)
+        messages = MessageRepository(
+            engine,
+            tables,
+            wiring.node_id(settings),
+            max_messages=settings.msilo.max_messages,
+            headers_are_text=schema.columns["extra_hdrs"].is_text,
+        )
+        await messages.start()
+        location = Location(BindingRepository(engine, tables))
+        await location.load()
+        endpoint = self._endpoint = self._open_endpoint()
+        mark = await silo_id(engine, tables)
+        services = self._services = wiring.services(settings, self._script, endpoint, messages, location, mark)
+        return services, location
+
+    async def _go(self, services: Services, location: Location) -> None:
+        """Let requests in, then begin what time does."""
+        assert self._endpoint is not None
+        router = self._router = Router(services)
+        self._endpoint.handler = router
+        if self._script.local is not None:
+            self._endpoint.onlooker = router.request_made
+        if self._script.events:
+            location.listener = router.bindings_changed
+        self.listening = tuple(
+            [await self._listen(self._endpoint, listen, services.identity) for listen in self._settings.server.listen]
+        )
+        await services.silo.start()
+        await router.start()
+
+    def _open_endpoint(self) -> Endpoint:
+        return Endpoint(limits=wiring.limits(self._settings))
+
+    async def _listen(self, endpoint: Endpoint, listen: Listen, identity: Identity) -> str:
         point = ListenPoint(listen.transport.upper(), Address(listen.host, listen.port), _advertised(listen))
         try:
-            address = await self._endpoint.transport.listen(point)
+            address = await endpoint.transport.listen(point)
         except OSError as error:
             raise StartError(f"cannot listen on {listen}: {error.strerror or error}") from error
         identity.add_address(address)
         if listen.advertise_host is not None:
             identity.add_address(Address(listen.advertise_host, listen.advertise_port or address.port))
         return f"{listen.transport}:{address}"
-
-    def _build_route(
-        self, messages: MessageRepository, location: Location, mark: str, identity: Identity
-    ) -> DefaultRoute:
-        settings = self._settings
-        reach = Reach(self._endpoint.transport, settings.msilo.max_udp_request)
-        carrier = ContactCarrier(
-            self._endpoint, location, reach, mark, identity, _carrier_settings(settings), _values_of
-        )
-        return DefaultRoute(
-            identity=identity,
-            registrar=Registrar(location, _registrar_limits(settings)),
-            carrier=carrier,
-            relay=Relay(self._endpoint, reach, settings.proxy.relay_timeout),
-            silo=Silo(messages, carrier, _silo_settings(settings)),
-        )
 
     async def _purge(self, location: Location) -> None:
         while True:
@@ -113,62 +148,20 @@ class Server:
         timeout = self._settings.server.stop_timeout
         if self._purging is not None:
             self._purging.cancel()
+        if self._router is not None:
+            self._router.stop()
         counts: dict[str, int] = {}
-        if self._route is not None:
-            silo = self._route.silo
+        if self._endpoint is not None and self._services is not None:
+            silo = self._services.silo
             await asyncio.gather(self._endpoint.drain(timeout), silo.stop(timeout))
+            await self._services.notifier.close()
             counts = silo.statistics.snapshot()
-        await self._engine.close()
-        await self._endpoint.close()
-        return counts | self._endpoint.counters.snapshot()
-
-
-def _limits(settings: Settings) -> Limits:
-    server = settings.server
-    return Limits(server.max_connections, server.max_connections_per_address, server.idle_timeout)
-
-
-def _registrar_limits(settings: Settings) -> RegistrarLimits:
-    registrar = settings.registrar
-    return RegistrarLimits(
-        registrar.default_expires, registrar.min_expires, registrar.max_expires, registrar.max_contacts
-    )
-
-
-def _silo_settings(settings: Settings) -> SiloSettings:
-    msilo = settings.msilo
-    return SiloSettings(
-        msilo.expire_time,
-        msilo.check_time,
-        msilo.clean_period,
-        msilo.parallel_deliveries,
-        msilo.reminder or "",
-        msilo.send_time,
-    )
-
-
-def _carrier_settings(settings: Settings) -> CarrierSettings:
-    msilo, silo = settings.msilo, _silo_settings(settings)
-    return CarrierSettings(
-        add_date=msilo.add_date,
-        reminder=silo.reminder if silo.reminders else "",
-        outbound_proxy=msilo.outbound_proxy or "",
-        add_contact=msilo.add_contact,
-        use_mode=msilo.use_mode,
-        extra_hdrs=msilo.extra_hdrs,
-        zone=settings.server.zone,
-    )
-
-
-def _values_of(request: Request) -> Values:
-    """What variables hold for a request of our own."""
-    values = {
-        "$ru": request.uri_text,
-        "$fu": request.from_.uri_text,
-        "$tu": request.to.uri_text,
-        "$ci": request.call_id,
-    }
-    return lambda variable: values.get(variable.name)
+        if self._engine is not None:
+            await self._engine.close()
+        if self._endpoint is not None:
+            await self._endpoint.close()
+            counts |= self._endpoint.counters.snapshot()
+        return counts
 
 
 def _advertised(listen: Listen) -> str | None:
@@ -177,38 +170,30 @@ def _advertised(listen: Listen) -> str | None:
     return listen.advertise_host + (f":{listen.advertise_port}" if listen.advertise_port else "")
 
 
-def _node_id(settings: Settings) -> str:
-    """A name that survives restarts and that no other node has: two cannot listen on one address."""
-    if settings.server.node_id is not None:
-        return settings.server.node_id
-    places = " ".join(map(str, settings.server.listen))
-    return blake2b(f"{socket.gethostname()} {places}".encode(), digest_size=8).hexdigest()
-
-
-def run(settings: Settings) -> int:
+def run(settings: Settings, script: Script | None = None) -> int:
     """Run a server until SIGTERM or SIGINT; the exit code."""
     configure_logging()
     # What is there now lives as long as the server; requests come and go by reference counts alone.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings, script))
     except StartError as error:
         print(f"sipsilo: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(settings: Settings) -> None:
-    server = Server(settings)
+async def _serve(settings: Settings, script: Script | None) -> None:
+    server = Server(settings, script)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
         listening = await server.start()
-        file = settings.msilo.db_url.removeprefix("sqlite:///")
-        print(f"sipsilo ready: {' '.join(listening)} keeps its data in {file}", file=sys.stderr, flush=True)
+        place = shown(settings.msilo.db_url).removeprefix("sqlite:///")
+        print(f"sipsilo ready: {' '.join(listening)} keeps its data in {place}", file=sys.stderr, flush=True)
         await stopping.wait()
     finally:
         counts = await server.stop()

@@ -4,11 +4,14 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from sipsilo.config import ConfigError, Settings, load_settings
+
+if TYPE_CHECKING:
+    from sipsilo.server import Script
 
 ProxyOption = Annotated[
     str | None,
@@ -22,6 +25,22 @@ TransportOption = Annotated[
     Literal["udp", "tcp"] | None,
     typer.Option(help="How to send it; else as the URI says, or udp.", show_default=False),
 ]
+ScriptOption = Annotated[
+    Path | None,
+    typer.Option("--script", "-s", metavar="FILE", help="A routing script (Python).", show_default=False),
+]
+
+
+def script_or_exit(path: Path) -> "Script":
+    """The routing script of a file; or every mistake in a line of its own, and exit code 1."""
+    # Only who has a script needs the server and its libraries.
+    from sipsilo.server import ScriptError, load_script
+
+    try:
+        return load_script(path)
+    except ScriptError as error:
+        fail(str(error))
+
 
 ConfigOption = Annotated[
     Path | None,

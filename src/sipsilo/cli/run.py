@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sipsilo.cli.options import settings_or_exit
+from sipsilo.cli.options import ScriptOption, script_or_exit, settings_or_exit
 
 
 def run(
@@ -23,6 +23,7 @@ def run(
     db_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Keep messages and bindings here: sqlite:///FILE.")
     ] = None,
+    script: ScriptOption = None,
 ) -> None:
     """Start the server, until Ctrl-C or SIGTERM.
 
@@ -30,11 +31,14 @@ def run(
     asked for, and keeps its data in silo.db in the working directory. Every setting can also come from a
     variable such as SIPSILO_MSILO__DB_URL; flags go over variables, variables over the file.
 
+    What becomes of requests is the built-in route's business, or a script's of your own (docs/scripts.md).
+
     **Examples**
 
     ```console
     $ sipsilo run
     $ sipsilo run --config sipsilo.toml
+    $ sipsilo run --script routes.py
     $ sipsilo run --listen udp:0.0.0.0:5060 --listen tcp:0.0.0.0:5060 --domain example.org
     ```
     """
@@ -43,4 +47,4 @@ def run(
     # Only this subcommand needs the server and its libraries; the others start without them.
     from sipsilo.server import run as serve
 
-    raise typer.Exit(serve(settings))
+    raise typer.Exit(serve(settings, None if script is None else script_or_exit(script)))

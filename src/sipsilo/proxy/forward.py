@@ -11,11 +11,14 @@ from sipsilo.sip.message import Request
 _SECRET = token_bytes(16)
 
 
-def check_forwardable(request: Request) -> None:
-    """§16.3: hops left, no extension that we do not know, no loop. Raises SipError(483, 420, 482)."""
+def has_hops(request: Request) -> bool:
+    """§16.3 step 3: whether a request may go on. Raises SipError(400)."""
     hops = request.get("max-forwards")
-    if hops is not None and parse_number(hops, "Max-Forwards") == 0:
-        raise SipError(483, "Too Many Hops", cause="hops")
+    return hops is None or parse_number(hops, "Max-Forwards") > 0
+
+
+def check_forwardable(request: Request) -> None:
+    """§16.3: no extension that we do not know, no loop. Raises SipError(420, 482)."""
     if request.get("proxy-require") is not None:
         headers = (("Unsupported", ", ".join(request.values("proxy-require"))),)
         raise SipError(420, "Bad Extension", cause="proxy-require", headers=headers)

@@ -23,10 +23,15 @@ class BindingRepository(Protocol):
         """Delete what has expired."""
 
 
+Listener = Callable[[Aor, tuple[Binding, ...], tuple[Binding, ...]], None]
+"""Is told the AoR whose bindings are others now, those it had, and those it has."""
+
+
 class Location:
-    """Bindings by AoR, newest first."""
+    """Bindings by AoR, newest first. `listener` is told of every change."""
 
     def __init__(self, repository: BindingRepository) -> None:
+        self.listener: Listener | None = None
         self._repository = repository
         self._bindings: dict[Aor, tuple[Binding, ...]] = {}
         # a lock lives as long as somebody works or waits under it
@@ -64,6 +69,8 @@ class Location:
             return change
 
     def _set(self, aor: Aor, bindings: tuple[Binding, ...]) -> None:
+        if self.listener is not None:
+            self.listener(aor, self._bindings.get(aor, ()), bindings)
         if bindings:
             self._bindings[aor] = bindings
         else:

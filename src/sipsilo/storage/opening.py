@@ -2,11 +2,8 @@
 
 from pathlib import Path
 
-import sqlalchemy
-
-from sipsilo.storage.engine import Engine, StorageError, first_line
-from sipsilo.storage.tables import Tables
-from sipsilo.storage.urls import DatabaseUrl, connect_arguments, sqlalchemy_url
+from sipsilo.storage.engine import Engine
+from sipsilo.storage.urls import DatabaseUrl, connect_arguments
 
 
 def create_engine(url: DatabaseUrl, connections: int, max_pending: int) -> Engine:
@@ -29,15 +26,3 @@ def create_engine(url: DatabaseUrl, connections: int, max_pending: int) -> Engin
             return SqliteEngine(Path(url.path), max_pending)
         case "text":
             raise ValueError("dbtext is for import and export only")
-
-
-async def open_tables(url: DatabaseUrl, tables: Tables) -> None:
-    """Create the tables that are missing. Raises StorageError."""
-    if url.kind == "sqlite":
-        try:
-            Path(url.path).parent.mkdir(parents=True, exist_ok=True)
-            schema = sqlalchemy.create_engine(sqlalchemy_url(url))
-            tables.metadata.create_all(schema)
-            schema.dispose()
-        except Exception as error:
-            raise StorageError(f"cannot open {url.path}: {first_line(error)}") from error

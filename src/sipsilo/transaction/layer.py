@@ -218,10 +218,17 @@ class Transactions:
         status: int,
         reason: str | None = None,
         headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
     ) -> Response:
         """A response outside any transaction: the same To tag for the same request (§8.2.7). Never raises."""
         tag = self._tag(f"{request.get('via')} {request.get('call-id')} {request.get('cseq')}")
-        return request.response(status, reason, to_tag=tag, headers=headers)
+        return request.response(status, reason, to_tag=tag, headers=headers, body=body)
+
+    def forget_server(self, transaction: ServerTransaction) -> None:
+        """Drop a server transaction that is answered statelessly: a retransmission is a new request."""
+        if self._servers.get(transaction.key) is transaction:
+            transaction.state = TERMINATED
+            self._settle_server(transaction)
 
     def _tag(self, text: str) -> str:
         # §19.3: at least 32 random bits. Made from the key, a tag need not be kept.

@@ -1,0 +1,459 @@
+"""The request that a request route or a failure route has in hand, and what can be done with it."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import structlog
+
+from sipsilo.endpoint import RETRY_AFTER, Incoming
+from sipsilo.proxy.forward import has_hops, loop_mark
+from sipsilo.proxy.response_context import upstream
+from sipsilo.registrar.binding import Binding, Received, RegistrarLimits, apply_register
+from sipsilo.registrar.register import SUPPORTED, Registered
+from sipsilo.routing.dump import check_maxmsg, owner_of
+from sipsilo.routing.parts import Branch, Reply
+from sipsilo.routing.relay import OF_OUR_MAKING, Plan, Relayed, Target, next_hop
+from sipsilo.routing.script import Route, run_route
+from sipsilo.routing.services import Services
+from sipsilo.routing.stored import ACCEPTED, NOBODY, UNAVAILABLE, Stored
+from sipsilo.routing.variables import Scope, value
+from sipsilo.silo.message import NOT_TRIED, Attempt, NotStorable
+from sipsilo.silo.outcome import failed_attempt
+from sipsilo.silo.repository import RepositoryError
+from sipsilo.silo.silo import Silo
+from sipsilo.sip import message as sip
+from sipsilo.sip.errors import SipError
+from sipsilo.sip.uri import Aor, parse_uri
+from sipsilo.sip.validation import check_required
+from sipsilo.transport.flow import bracketed
+
+ALLOW = ("Allow", "REGISTER, MESSAGE, OPTIONS")
+
+_COMPOSING = "application/im-iscomposing+xml"
+_NOWHERE = Received("UDP", ("", 0), ("", 0), False)
+_NOTHING: frozenset[asyncio.Task[sip.Response]] = frozenset()
+
+log = structlog.get_logger(__name__)
+
+
+class Request(Scope):
+    """A request that came in.
+
+    `reply`, `relay`, `save` and `options_reply` answer it, once; a request that a script leaves unanswered
+    is answered 404, or 405 for a method that is not MESSAGE, REGISTER or OPTIONS.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_best",
+        "_bindings",
+        "_branch_route",
+        "_dump",
+        "_failure_route",
+        "_flags",
+        "_in_failure_route",
+        "_owner",
+        "_registered",
+        "_reply_route",
+        "_services",
+        "_silent",
+        "_transaction",
+    )
+
+    def __init__(self, services: Services, incoming: Incoming) -> None:
+        request = incoming.request
+        super().__init__(request, incoming, request.uri_text)
+        self._services = services
+        self._transaction = incoming
+        self._bindings: list[Binding] | None = None
+        self._owner: Aor | None = None
+        self._failure_route: Route | None = None
+        self._reply_route: Route | None = None
+        self._branch_route: Route | None = None
+        self._in_failure_route = False
+        self._flags: set[str | int] | None = None
+        self._best: sip.Response | None = None
+        self._attempt: Attempt = NOT_TRIED
+        self._silent = _NOTHING
+        self._registered: Registered | None = None
+        self._dump: tuple[Aor, int | None] | None = None
+
+    # -- what it is
+
+    @property
+    def message(self) -> sip.Request:
+        """The request as it goes on. To be read only."""
+        message = self._message
+        assert isinstance(message, sip.Request)
+        return message
+
+    @property
+    def method(self) -> str:
+        """Its method (`$rm`)."""
+        return self._transaction.request.method
+
+    @property
+    def answered(self) -> bool:
+        """Whether a final response has been sent."""
+        return self._transaction.answered
+
+    @property
+    def is_composing(self) -> bool:
+        """Whether it only tells that somebody is typing (RFC 3994): worthless later, so never stored."""
+        content_type = self._message.get("content-type") or ""
+        return content_type.partition(";")[0].strip().lower() == _COMPOSING
+
+    @property
+    def reply_status(self) -> int:
+        """In a failure route the status of the best reply, 408 for silence (`$T_reply_code`); else 0."""
+        return 0 if self._best is None else self._best.status
+
+    @property
+    def reply_reason(self) -> str:
+        """The reason phrase of that reply (`$rr`)."""
+        return "" if self._best is None else self._best.reason
+
+    def is_myself(self, host: str | None = None) -> bool:
+        """Whether we serve the users of a host, by default of the Request-URI's (setting server.domains)."""
+        return self._services.identity.serves(parse_uri(self._uri).host if host is None else host.lower())
+
+    def process_max_forwards(self, limit: int = 10) -> bool:
+        """Whether it may go on: False when it has no hops left. Without Max-Forwards it gets `limit` hops."""
+        if self._message.get("max-forwards") is None:
+            self._writable().add("Max-Forwards", str(limit))
+        if has_hops(self.message):
+            return True
+        self._services.count("refused.hops")
+        return False
+
+    # -- the script's marks on it
+
+    def set_flag(self, flag: str | int) -> None:
+        """Set a flag."""
+        if self._flags is None:
+            self._flags = set()
+        self._flags.add(flag)
+
+    def reset_flag(self, flag: str | int) -> None:
+        """Take a flag away."""
+        if self._flags is not None:
+            self._flags.discard(flag)
+
+    def is_flag_set(self, flag: str | int) -> bool:
+        """Whether a flag is set."""
+        return self._flags is not None and flag in self._flags
+
+    def t_on_failure(self, name: str) -> None:
+        """Let a relay that fails go through this failure route."""
+        self._failure_route = _known(self._services.script.failures, name, "failure_route")
+
+    def t_on_reply(self, name: str) -> None:
+        """Let final replies go through this onreply route."""
+        self._reply_route = _known(self._services.script.replies, name, "onreply_route")
+
+    def t_on_branch(self, name: str) -> None:
+        """Let each branch go through this branch route."""
+        self._branch_route = _known(self._services.script.branches, name, "branch_route")
+
+    def set_uri(self, text: str) -> None:
+        """Change the Request-URI (`$ru`); what `lookup` found is forgotten. Raises SipError for what is no URI."""
+        super().set_uri(text)
+        self._bindings = self._owner = None
+
+    def _writable(self) -> sip.Message:
+        if self._message is self._transaction.request:
+            self._message = self._transaction.request.copy()  # answers are made of the request as it came
+        return self._message
+
+    # -- answering
+
+    def t_newtran(self) -> bool:
+        """Whether it has a transaction that can answer; it has one from the beginning, until it is answered."""
+        return not self._transaction.answered
+
+    async def reply(
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes | str = b"",
+        *,
+        stateless: bool = False,
+    ) -> None:
+        """Answer. `stateless`: keep nothing, so that a retransmission comes here again (OpenSIPS' sl_send_reply).
+
+        Raises TransactionError for a second final answer, and for 408 (RFC 4320 §4.2).
+        """
+        data = body.encode() if isinstance(body, str) else body
+        if stateless:
+            self._transaction.reply_statelessly(status, reason, headers, data)
+        else:
+            self._transaction.reply(status, reason, headers, data)
+        self._dump_after(status)
+
+    async def options_reply(self) -> None:
+        """Answer an OPTIONS: 200 with what we do, 420 when it requires more (RFC 3261 §11.2)."""
+        try:
+            check_required(self._transaction.request, SUPPORTED)
+        except SipError as error:
+            self._refuse(error)
+        else:
+            self._transaction.reply(200, headers=[ALLOW, ("Accept", "*/*"), ("Supported", "path")])
+
+    def _refuse(self, error: SipError) -> None:
+        self._services.count(f"refused.{error.cause}")
+        self._transaction.reply(error.status, error.reason, error.headers)
+
+    # -- the registrar
+
+    async def save(self) -> bool:
+        """Do what a REGISTER asks for, and answer it: 200, or what is wrong (RFC 3261 §10.3); whether it was 200."""
+        self._must_be("REGISTER", "save")
+        request = self._transaction.request
+        aor = request.to.uri.aor
+        try:
+            if aor is None or not self._services.identity.owns(aor):
+                raise SipError(404, "Not Found", cause="domain")  # §10.3 step 5
+            self._registered = await self._services.registrar.register(request, aor, _received(self._transaction))
+        except SipError as error:
+            self._refuse(error)
+            return False
+        except RepositoryError as error:
+            log.error("database", method="REGISTER", error=str(error))
+            self._transaction.reply(503, headers=[RETRY_AFTER])
+            return False
+        self._transaction.reply(200, headers=self._registered.headers)
+        self._dump_after(200)
+        return True
+
+    async def lookup(self) -> bool:
+        """Make the Request-URI the contacts that its user has bound; False, and nothing changed, for none.
+
+        Contacts count that take the method. False also for a MESSAGE whose recipient is getting stored ones:
+        it is to be stored, and comes behind them.
+        """
+        owner = parse_uri(self._uri).aor
+        if owner is None or not self._services.identity.owns(owner):
+            return False
+        method = self._transaction.request.method
+        if method == "MESSAGE":
+            if self._services.silo.is_delivering(owner) and not self.is_composing:
+                return False
+            bindings = self._services.carrier.bindings(owner)
+        else:
+            bindings = [binding for binding in self._services.location.lookup(owner) if binding.takes(method)]
+        if not bindings:
+            return False
+        self._uri, self._next_hop = bindings[0].contact, None
+        self._bindings, self._owner = bindings, owner
+        return True
+
+    # -- relaying
+
+    async def relay(self) -> bool:
+        """Send it on, to all contacts that `lookup` found or where its Request-URI points; whether that succeeded.
+
+        Returns when it is answered: with the 2xx, or with what the failure route says, else with the failure.
+        """
+        request = self._transaction.request
+        refusal = self._no_relay()
+        if refusal is not None:
+            self._refuse(refusal)
+            return False
+        targets = self._targets()
+        sees_replies = self._reply_route is not None or self._services.script.every_reply is not None
+        plan = Plan(
+            loop_mark(request),
+            None if self._branch_route is None else self._see_branch,
+            self._see_reply if sees_replies else None,
+        )
+        relayed = await self._services.relay.relay(self.message, targets, plan)
+        best = relayed.best
+        if best is not None and best.status < 300:
+            self._respond(best)
+            return True
+        await self._failed(relayed)
+        return False
+
+    def _no_relay(self) -> SipError | None:
+        """Why it cannot go on, if it cannot."""
+        if not has_hops(self.message):
+            return SipError(483, "Too Many Hops", cause="hops")  # §16.3 step 3
+        if self._transaction.request.method == "INVITE":
+            return SipError(405, "Method Not Allowed", cause="method", headers=(ALLOW,))
+        if self._bindings is None and self._services.identity.is_own_address(
+            next_hop(self.message, Target(self._uri, next_hop=self._next_hop)), self._transaction.flow.own
+        ):
+            return SipError(482, "Loop Detected", cause="loop")
+        return None
+
+    def _targets(self) -> list[Target]:
+        if self._bindings is None:
+            return [Target(self._uri, next_hop=self._next_hop)]
+        return [Target(binding.contact, binding.path, binding, self._next_hop) for binding in self._bindings]
+
+    async def _see_branch(self, copy: sip.Request, target: Target) -> Target | None:
+        assert self._branch_route is not None
+        branch = Branch(copy, target, self)
+        return branch.target() if await run_route(self._branch_route, branch) is None else None
+
+    async def _see_reply(self, response: sip.Response) -> None:
+        for route in (self._services.script.every_reply, self._reply_route):
+            if route is not None:
+                await run_route(route, Reply(response, self))
+
+    async def _failed(self, relayed: Relayed) -> None:
+        route, self._failure_route = self._failure_route, None
+        if route is not None:
+            self._best = relayed.best or self._transaction.request.response(408)
+            self._attempt = failed_attempt(self._best, 0, time.time())
+            self._silent |= relayed.silent
+            was_in_failure_route, self._in_failure_route = self._in_failure_route, True
+            error = await run_route(route, self)
+            self._in_failure_route = was_in_failure_route
+            if error is not None and not self.answered:
+                self._transaction.reply(500)
+        if not self.answered:
+            self._pass_up(relayed.best)
+
+    def _pass_up(self, best: sip.Response | None) -> None:
+        if best is None or best.status in OF_OUR_MAKING:
+            self._transaction.reply(480)  # RFC 4320 §4.2 forbids 408; §16.7 step 6: a 503 is not for upstream
+        else:
+            self._respond(best)
+
+    def _respond(self, response: sip.Response) -> None:
+        self._transaction.respond(upstream(response))
+        self._dump_after(response.status)
+
+    # -- the silo
+
+    async def m_store(self, owner: str | None = None) -> Stored:
+        """Keep a MESSAGE (guide chapter 1.4.1); false when it could not be kept, which is logged.
+
+        `owner`: the URI of whose it is. Without it: the Request-URI, or what that was before `lookup`, if it is
+        an address of record of ours; else the To URI. True only once it is committed.
+        """
+        return await self._store(self._default_owner() if owner is None else owner_of(owner))
+
+    async def m_store_addrs(self, owner: str, src: str, dst: str) -> Stored:
+        """Keep a MESSAGE as one from `src` to `dst`, both URIs (Kamailio's function)."""
+        return await self._store(owner_of(owner), str(parse_uri(src)), str(parse_uri(dst)))
+
+    def _default_owner(self) -> Aor | None:
+        owner = self._owner or parse_uri(self._uri).aor
+        return owner if self._services.identity.owns(owner) else self._message.to.uri.aor
+
+    async def _store(self, owner: Aor | None, source: str = "", destination: str = "") -> Stored:
+        if self.method != "MESSAGE":
+            return self._not_stored(Stored(405, "Method Not Allowed", (ALLOW,)))
+        if self.is_composing:
+            return ACCEPTED
+        if owner is None:
+            return self._not_stored(NOBODY)
+        # What the relay has shown is true of those to whom it went.
+        tried = owner == self._owner or self._owner is None
+        try:
+            options = self._services.storing.options(self, source, destination)
+            mid = await self._services.silo.store(self.message, owner, self._attempt if tried else NOT_TRIED, options)
+        except NotStorable as refusal:
+            return self._not_stored(Stored(refusal.status, refusal.reason))
+        except SipError as error:
+            return self._not_stored(Stored(error.status, error.reason, error.headers))
+        except RepositoryError as error:
+            log.error("database", method="MESSAGE", error=str(error))
+            return UNAVAILABLE
+        if tried:
+            silo = self._services.silo
+            for branch in self._silent:
+                branch.add_done_callback(lambda task: _relayed_late(task, silo, mid))
+            self._silent = _NOTHING
+        if not options.send_time:
+            self._notify(owner)
+        return ACCEPTED
+
+    def _notify(self, owner: Aor) -> None:
+        """Tell the sender that the recipient is away, unless the script says not to or the recipient is just back."""
+        flag = self._services.storing.skip_notification_flag
+        if (flag is None or not self.is_flag_set(flag)) and not self._services.silo.is_delivering(owner):
+            self._services.notifier.notify(
+                self.message, self._transaction.flow, owner, lambda variable: value(self, variable)
+            )
+
+    def _not_stored(self, stored: Stored) -> Stored:
+        log.info("not stored", call_id=self.call_id, reason=f"{stored.status} {stored.reason}")
+        return stored
+
+    async def m_dump(self, owner: str | None = None, maxmsg: int | None = None) -> bool:
+        """Send the owner, by default the To URI, what is stored; at most `maxmsg` (guide chapter 1.4.2).
+
+        It is sent after the 200 to a REGISTER. True even when nothing is stored; False for a bad owner, for a
+        REGISTER that leaves nothing bound, and when nothing that is bound takes MESSAGE.
+        """
+        if self._in_failure_route:
+            raise RuntimeError("m_dump is for request, startup, timer and event routes")
+        check_maxmsg(maxmsg)
+        aor = self._message.to.uri.aor if owner is None else owner_of(owner)
+        if aor is None:
+            log.info("not dumped", call_id=self.call_id, reason="no address of record")
+            return False
+        if not self._can_take(aor):
+            return False
+        if self.method == "REGISTER" and not self.answered:
+            self._dump = aor, maxmsg
+        else:
+            self._deliver(aor, maxmsg)
+        return True
+
+    def _can_take(self, owner: Aor) -> bool:
+        bound = self._services.carrier.is_bound(owner)
+        if self.method != "REGISTER":
+            return bound
+        contacts = self._message.get("contact")
+        if self._registered is not None or contacts is None:
+            return bound and contacts is not None
+        return _binds(self._transaction.request)
+
+    def _dump_after(self, status: int) -> None:
+        """Do what m_dump was asked for before the answer."""
+        if self._dump is not None and 200 <= status < 300:
+            owner, maxmsg = self._dump
+            self._dump = None
+            self._deliver(owner, maxmsg)
+
+    def _deliver(self, owner: Aor, maxmsg: int | None) -> None:
+        is_new = self._registered is None or self._registered.has_new
+        self._services.silo.deliver(owner, new_binding=is_new, limit=maxmsg)
+
+    def _must_be(self, method: str, word: str) -> None:
+        if self.method != method:
+            raise ValueError(f"{word} is for {method}, not for {self.method}")
+
+
+def _known(routes: dict[str, Route], name: str, kind: str) -> Route:
+    route = routes.get(name)
+    if route is None:
+        raise ValueError(f"no {kind}({name!r}); there are: {', '.join(map(repr, routes)) or 'none'}")
+    return route
+
+
+def _received(incoming: Incoming) -> Received:
+    flow, via = incoming.flow, incoming.request.via
+    sent_by = (via.host, via.port or 5060)
+    natted = not flow.reliable and sent_by != (bracketed(flow.remote.host), flow.remote.port)
+    return Received(flow.transport, flow.local, flow.remote, natted)
+
+
+def _binds(register: sip.Request) -> bool:
+    """Whether a REGISTER that another registrar saves binds a contact that takes MESSAGE."""
+    try:
+        change = apply_register((), register, _NOWHERE, 0, RegistrarLimits())
+    except SipError:
+        return False
+    return any(binding.takes("MESSAGE") for binding in change.bindings)
+
+
+def _relayed_late(branch: asyncio.Task[sip.Response], silo: Silo, mid: int) -> None:
+    if not branch.cancelled() and branch.result().status < 300:
+        silo.delivered_late(mid)
