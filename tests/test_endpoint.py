@@ -10,7 +10,6 @@ import pytest
 from sipsilo.endpoint import Endpoint, Incoming
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request
-from sipsilo.transaction.layer import Transactions
 from sipsilo.transaction.timers import TimerValues
 from sipsilo.transport.flow import Address
 from sipsilo.transport.layer import ListenPoint
@@ -24,7 +23,8 @@ T1 = 0.01
 @pytest.fixture
 def _short_timers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty times shorter than RFC 3261's."""
-    monkeypatch.setattr("sipsilo.endpoint.Transactions", partial(Transactions, TimerValues(T1, 8 * T1, 10 * T1)))
+    values = TimerValues(T1, 8 * T1, 10 * T1)
+    monkeypatch.setattr("tests.test_endpoint.Endpoint", partial(Endpoint, timers=values))
 
 
 class Element:
