@@ -90,17 +90,17 @@ class Delivery:
         """How many flushes there are."""
         return len(self._flushes)
 
-    def start(self, owner: Aor, reason: Reason, limit: int | None = None) -> None:
+    def start(self, owner: Aor, reason: Reason, limit: float = inf) -> None:
         """Deliver what the owner has, or `limit` messages of it; if that is under way, look once more at its end."""
         if self._stopping or self._is_postponed(owner, reason):
             return
         flush = self._flushes.get(owner)
         if flush is not None:
             flush.wanted = True
-            flush.left = max(flush.left, inf if limit is None else limit)
+            flush.left = max(flush.left, limit)
             flush.ignore_backoff |= reason is Reason.NEW_BINDING
             return
-        self._flushes[owner] = _Flush(reason is Reason.NEW_BINDING, inf if limit is None else limit)
+        self._flushes[owner] = _Flush(reason is Reason.NEW_BINDING, limit)
         task = asyncio.create_task(self._run(owner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -184,7 +184,7 @@ class Delivery:
             now = time.time()
             if now >= max(lease, self._lease):
                 # The process was stopped for long: another node may have taken the owner.
-                self.start(owner, Reason.RETRY)
+                flush.wanted = True
                 return count
             if message.expires <= now:
                 continue
@@ -232,7 +232,7 @@ class Delivery:
 
     def _start_later(self, owner: Aor, delay: float, ignore_backoff: bool) -> None:
         reason = Reason.NEW_BINDING if ignore_backoff else Reason.RETRY
-        asyncio.get_running_loop().call_later(delay, self.start, owner, reason)
+        asyncio.get_running_loop().call_later(delay, self.start, owner, reason, self._flushes[owner].left)
 
     async def _release(self, owner: Aor) -> None:
         self._unreleased.add(owner)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 
@@ -85,7 +86,8 @@ class Silo:
 
     def deliver(self, owner: Aor, *, new_binding: bool, limit: int | None = None) -> None:
         """Send the owner what is stored, at most `limit` messages; `new_binding`: whatever the back-off says."""
-        self._delivery.start(owner, Reason.NEW_BINDING if new_binding else Reason.REFRESH, limit)
+        reason = Reason.NEW_BINDING if new_binding else Reason.REFRESH
+        self._delivery.start(owner, reason, inf if limit is None else limit)
 
     def is_delivering(self, owner: Aor) -> bool:
         """Whether a delivery to the owner is under way, behind which new messages must queue."""
