@@ -49,3 +49,25 @@ PLAIN_INSERT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 """What both programs store: they name their own columns only."""
+
+FIRST_SIPSILO = """
+CREATE TABLE silo (mid INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, src_addr VARCHAR(255) DEFAULT '' NOT NULL,
+  dst_addr VARCHAR(255) DEFAULT '' NOT NULL, username VARCHAR(64) DEFAULT '' NOT NULL, domain VARCHAR(64) DEFAULT ''
+  NOT NULL, inc_time BIGINT DEFAULT '0' NOT NULL, exp_time BIGINT DEFAULT '0' NOT NULL, snd_time BIGINT DEFAULT '0'
+  NOT NULL, ctype VARCHAR(255) DEFAULT 'text/plain' NOT NULL, body BLOB, extra_hdrs BLOB, callid VARCHAR(255),
+  status INTEGER, src_name VARCHAR(255), dst_name VARCHAR(255), orig_time BIGINT, attempts INTEGER DEFAULT '0' NOT
+  NULL, next_try BIGINT DEFAULT '0' NOT NULL, last_status INTEGER );
+CREATE INDEX silo_owner ON silo (username, domain);
+CREATE INDEX silo_retry ON silo (next_try) WHERE next_try > 0;
+CREATE INDEX silo_expiry ON silo (exp_time);
+CREATE TABLE sipsilo_location (username VARCHAR(64) NOT NULL, domain VARCHAR(64) NOT NULL, contact VARCHAR(512) NOT
+  NULL, q FLOAT NOT NULL, expires_at FLOAT NOT NULL, registered_at FLOAT NOT NULL, call_id VARCHAR(255) NOT NULL,
+  cseq BIGINT NOT NULL, path TEXT NOT NULL, methods VARCHAR(255), received VARCHAR(128) NOT NULL, PRIMARY KEY
+  (username, domain, contact) );
+CREATE INDEX sipsilo_location_expiry ON sipsilo_location (expires_at);
+CREATE TABLE sipsilo_claim (username VARCHAR(64) NOT NULL, domain VARCHAR(64) NOT NULL, node VARCHAR(128) NOT NULL,
+  until FLOAT NOT NULL, PRIMARY KEY (username, domain) );
+CREATE INDEX sipsilo_claim_node ON sipsilo_claim (node);
+CREATE TABLE sipsilo_meta (name VARCHAR(64) NOT NULL, value VARCHAR(255) NOT NULL, PRIMARY KEY (name) )
+"""
+"""SQLite, before there were migrations."""

@@ -20,7 +20,7 @@ from sipsilo.storage.access import DatabaseError, connect
 from sipsilo.storage.administration import check, check_schema, init, open_schema, upgrade
 from sipsilo.storage.schema import HEAD, VERSION_TABLE, SchemaError, look
 from sipsilo.storage.tables import SiloNames, Tables
-from tests.storage.foreign import KAMAILIO, OPENSIPS, PLAIN_INSERT
+from tests.storage.foreign import FIRST_SIPSILO, KAMAILIO, OPENSIPS, PLAIN_INSERT
 from tests.storage.kinds import KINDS, Place, empty_database
 
 DEFAULT = SiloNames()
@@ -260,6 +260,20 @@ def test_sqlite_files_are_made_at_the_start_only(tmp_path: Path) -> None:
             assert await access.run(lambda connection: connection.execute(select(silo)).all()) == []
 
     asyncio.run(scenario())
+
+
+def test_a_file_from_before_the_migrations_is_upgraded_at_the_start(tmp_path: Path) -> None:
+    place = Place("sqlite", f"sqlite:///{tmp_path}/silo.db")
+    place.run_script(FIRST_SIPSILO)
+    place.execute(PLAIN_INSERT, "sip:a@x", "sip:b@x", "b", "x", 5, 9, 0, "text/plain", b"old")
+
+    async def scenario() -> None:
+        assert (await check(place.url, DEFAULT)).command == "upgrade"
+        assert (await open_schema(place.url, DEFAULT)).names == DEFAULT
+        assert not (await check(place.url, DEFAULT)).problems
+
+    asyncio.run(scenario())
+    assert place.execute("SELECT mid, body FROM silo") == [(1, b"old")]
 
 
 def test_two_servers_start_at_once_on_one_new_file(tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ from sipsilo.storage.rows import BYTES, KEYS, NUMBERS, Progress, Refuse, Row
 READABLE = 4095
 """Bytes of a value that OpenSIPS reads; Kamailio too, unless its parameter file_buffer_size says more."""
 
-# Kamailio's columns in its order, then ours. An empty text is a NULL here, so every text may be one. next_try may be
-# more than the int of the C modules holds.
+# Kamailio's columns in its order, then ours. An empty text is a NULL here, so every text may be one; and so may be what
+# the C modules do not fill. next_try may be more than their int holds.
 _HEADER = (
     b"id(int,auto) src_addr(string,null) dst_addr(string,null) username(string,null) domain(string,null) "
     b"inc_time(int) exp_time(int) snd_time(int) ctype(string,null) body(string,null) extra_hdrs(string,null) "
     b"callid(string,null) status(int,null) src_name(string,null) dst_name(string,null) orig_time(int,null) "
-    b"attempts(int) next_try(string) last_status(int,null)\n"
+    b"attempts(int,null) next_try(string,null) last_status(int,null)\n"
 )
 _COLUMN = re.compile(r"([^\s()]+) *\( *([A-Za-z])[^,()]*(?:, *[NnAa][^()]*)?\)")
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"\\": b"\\", b":": b":", b"0": b"\0"}
