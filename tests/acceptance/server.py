@@ -25,7 +25,7 @@ class Server:
     def __init__(self, folder: Path, settings: Settings, database: Database | None = None) -> None:
         self.port = free_port()
         self.database = database or SqliteFile(folder)
-        self._config = folder / "sipsilo.toml"
+        self.config = folder / "sipsilo.toml"
         self._log = folder / "server.log"
         self._log.touch()
         self._process: subprocess.Popen[bytes] | None = None
@@ -48,7 +48,7 @@ class Server:
             lines.append(f"[{name}]")
             # The strings, numbers, booleans and lists of JSON are TOML as well.
             lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-        self._config.write_text("\n".join(lines) + "\n")
+        self.config.write_text("\n".join(lines) + "\n")
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -65,7 +65,7 @@ class Server:
         """Start the server and wait until it says that it is ready."""
         self._starts += 1
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSILO_")}
-        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config), *self.arguments]
+        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self.config), *self.arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_until(self._is_ready, "the server's ready line", 20)
