@@ -144,7 +144,9 @@ def test_a_delivery_goes_on_when_the_database_is_back(
             await bob.register("bob")
             await bob.until_received(20)
             await asyncio.to_thread(getattr(database.server, end))
-            await asyncio.sleep(2 if end == "kill" else 9)
+            unbound = await alice.register("alice")
+            assert unbound.status == 503 and unbound.after < PROMPT[end]
+            await asyncio.sleep(1)
             assert len(bob.received) < 60
             await asyncio.to_thread(revival(database.server, end))
             await bob.until(lambda: number_in(bob.received[-1]) == 59, "the last message", 30)

@@ -1,14 +1,17 @@
 """Databases with empty tables: made once, then copied or emptied, which is far quicker."""
 
+import asyncio
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sipsilo.storage.tables import Tables
+from sipsilo.storage.administration import init
+from sipsilo.storage.tables import SiloNames, Tables
 from sipsilo.storage.urls import connect_arguments, parse_url, sqlalchemy_url
 
 
@@ -21,15 +24,15 @@ def put_empty_database(file: Path) -> None:
 def _empty_database() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "silo.db"
-        engine = sqlalchemy.create_engine(f"sqlite:///{file}")
-        Tables().metadata.create_all(engine)
-        engine.dispose()
+        # in a thread, as the caller's may have a loop that runs
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, create_tables(f"sqlite:///{file}")).result()
         return file.read_bytes()
 
 
 async def create_tables(url: str) -> None:
-    """Create the tables in a database on a server."""
-    await _run(url, Tables().metadata.create_all)
+    """Make the tables as `sipsilo db init` does."""
+    await init(url, SiloNames())
 
 
 async def empty_tables(url: str) -> None:
