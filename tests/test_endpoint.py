@@ -10,9 +10,9 @@ import pytest
 from sipsilo.endpoint import Endpoint, Incoming
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request
-from sipsilo.transaction.layer import Transactions
+from sipsilo.transaction.machine import TransactionError
 from sipsilo.transaction.timers import TimerValues
-from sipsilo.transport.flow import Address
+from sipsilo.transport.flow import Address, Flow
 from sipsilo.transport.layer import ListenPoint
 from tests.acceptance.wire import Sip, parse, split_stream
 from tests.loop import run
@@ -24,7 +24,8 @@ T1 = 0.01
 @pytest.fixture
 def _short_timers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty times shorter than RFC 3261's."""
-    monkeypatch.setattr("sipsilo.endpoint.Transactions", partial(Transactions, TimerValues(T1, 8 * T1, 10 * T1)))
+    values = TimerValues(T1, 8 * T1, 10 * T1)
+    monkeypatch.setattr("tests.test_endpoint.Endpoint", partial(Endpoint, timers=values))
 
 
 class Element:
@@ -189,6 +190,42 @@ def test_retransmission_is_handled_once_and_answered_again() -> None:
             assert await ask(peer, request()) == first
             assert len(element.handled) == 1
             assert element.counters["retransmissions.answered"] == 1
+
+    run(scenario())
+
+
+def test_stateless_answer_is_forgotten() -> None:
+    """A retransmission is a new request, and gets the same To tag (§8.2.7)."""
+
+    async def scenario() -> None:
+        async with open_element() as element, datagrams(element.udp) as peer:
+            element.work = lambda incoming: incoming.reply_statelessly(483, "Enough", [("X-Own", "1")], b"body")
+            first = await ask(peer, request())
+            assert (first.start, first.header("x-own"), first.body) == ("SIP/2.0 483 Enough", "1", b"body")
+            assert await ask(peer, request()) == first
+            # the same request over another path is merged with nothing
+            merged = request(Via="SIP/2.0/UDP 192.0.2.1;rport;branch=z9hG4bK-2")
+            assert (await ask(peer, merged)).status == 483
+            assert len(element.handled) == 3
+            assert element.handled[0].answered
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("first", [Incoming.reply, Incoming.reply_statelessly])
+def test_stateless_answer_is_no_second_one(first: Callable[[Incoming, int], None]) -> None:
+    async def scenario() -> None:
+        async with open_element() as element, datagrams(element.udp) as peer:
+
+            def work(incoming: Incoming) -> None:
+                first(incoming, 202)
+                with pytest.raises(TransactionError):
+                    incoming.reply_statelessly(483)
+
+            element.work = work
+            assert (await ask(peer, request())).status == 202
+            await asyncio.sleep(0.02)
+            assert len(peer.datagrams) == 1
 
     run(scenario())
 
@@ -405,6 +442,26 @@ def test_final_response_is_the_result(status: int) -> None:
             peer.transport.sendto(message.answer(status, "t", "X-Own: 1"), element.udp)
             response = await sending
             assert (response.status, response.get("x-own")) == (status, "1")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_onlooker_sees_our_own_requests_before_they_go(own: bool) -> None:
+    async def scenario() -> None:
+        async with open_element() as element, datagrams() as peer:
+
+            async def look(request: Request, flow: Flow) -> None:
+                assert flow.remote == peer.address
+                request.add("X-Seen", "1")
+
+            element.endpoint.onlooker = look
+            flow = await element.endpoint.transport.flow_to("UDP", peer.address)
+            sending = asyncio.create_task(element.endpoint.send(ours(), flow, own=own))
+            (message,) = (await answers(peer))[:1]
+            assert message.all("x-seen") == ["1"] * own
+            peer.transport.sendto(message.answer(200, "t"), element.udp)
+            assert (await sending).status == 200
 
     run(scenario())
 

@@ -21,6 +21,7 @@ from sipsilo.transaction.layer import Acknowledge, Ended, Send, TimedOut, Transa
 from sipsilo.transaction.machine import TransactionError
 from sipsilo.transaction.matching import new_branch
 from sipsilo.transaction.server import ServerTransaction
+from sipsilo.transaction.timers import TimerValues
 from sipsilo.transport.flow import Address, Flow, FlowClosed
 from sipsilo.transport.layer import Limits, TransportLayer
 from sipsilo.transport.responses import DEFAULT_PORT, response_address, stamp_via
@@ -90,12 +91,14 @@ async def _only_asks(incoming: Incoming) -> None:
 class Endpoint:
     """Set its handler, let its transport `listen`; send requests with `send`."""
 
-    def __init__(self, handler: Handler = _only_asks, limits: Limits | None = None) -> None:
+    def __init__(
+        self, handler: Handler = _only_asks, limits: Limits | None = None, timers: TimerValues | None = None
+    ) -> None:
         self.counters = Counters()
         self.transport = TransportLayer(self, self.counters.add, limits)
         self.handler = handler
         self.onlooker: Onlooker | None = None
-        self._transactions = Transactions(limit=MAX_TRANSACTIONS)
+        self._transactions = Transactions(timers, limit=MAX_TRANSACTIONS)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = inf

@@ -23,6 +23,9 @@ WITH_ARGUMENT = frozenset(("$avp", "$var", "$hdr"))
 
 _VARIABLE = re.compile(r"\$(?:\$|(?P<braced>\()?(?P<name>[A-Za-z_]\w*)(?:\((?P<argument>[^()]*)\))?(?(braced)\)))")
 
+_GOES_ON = re.compile(r"[\w(]")
+"""What directly behind a variable would be taken for a part of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -74,7 +77,16 @@ class Format:
         return all(isinstance(part, str) for part in self.parts)
 
     def __str__(self) -> str:
-        return "".join(part.replace("$", "$$") if isinstance(part, str) else str(part) for part in self.parts)
+        following = (*self.parts[1:], "")
+        return "".join(map(_written, self.parts, following))
+
+
+def _written(part: str | Variable, following: str | Variable) -> str:
+    if isinstance(part, str):
+        return part.replace("$", "$$")
+    if isinstance(following, str) and _GOES_ON.match(following):
+        return f"$({str(part)[1:]})"
+    return str(part)
 
 
 @lru_cache(maxsize=1024)

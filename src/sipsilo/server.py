@@ -90,13 +90,14 @@ class Server:
         schema = await open_schema(url, wiring.silo_names(settings))
         engine = self._engine = create_engine(parse_url(url), settings.msilo.db_pool, settings.msilo.max_pending_stores)
         await engine.open()
-        tables = Tables(schema.names)
+        headers_are_text = schema.columns["extra_hdrs"].is_text
+        tables = Tables(schema.names, headers_are_text=headers_are_text)
         messages = MessageRepository(
             engine,
             tables,
             wiring.node_id(settings),
             max_messages=settings.msilo.max_messages,
-            headers_are_text=schema.columns["extra_hdrs"].is_text,
+            headers_are_text=headers_are_text,
         )
         await messages.start()
         location = Location(BindingRepository(engine, tables))

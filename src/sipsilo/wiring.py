@@ -21,6 +21,7 @@ from sipsilo.silo.notices import NoticeSettings
 from sipsilo.silo.repository import Repository
 from sipsilo.silo.silo import Silo, SiloSettings
 from sipsilo.sip.message import Request
+from sipsilo.storage.schema import names_of
 from sipsilo.storage.tables import SiloNames
 from sipsilo.transport.layer import Limits
 
@@ -33,24 +34,7 @@ def limits(settings: Settings) -> Limits:
 
 def silo_names(settings: Settings) -> SiloNames:
     """What the silo's table and its columns are called, as configured."""
-    msilo = settings.msilo
-    columns = msilo.columns
-    return SiloNames(
-        table=msilo.db_table,
-        mid=columns["sc_mid"],
-        src_addr=msilo.sc_from,
-        dst_addr=msilo.sc_to,
-        username=msilo.sc_uri_user,
-        domain=msilo.sc_uri_host,
-        body=msilo.sc_body,
-        ctype=msilo.sc_ctype,
-        exp_time=msilo.sc_exp_time,
-        inc_time=msilo.sc_inc_time,
-        snd_time=msilo.sc_snd_time,
-        extra_hdrs=msilo.sc_stored_hdrs,
-        callid=msilo.sc_callid,
-        status=msilo.sc_status,
-    )
+    return names_of(settings.msilo.db_table, settings.msilo.columns)
 
 
 def node_id(settings: Settings) -> str:

@@ -30,6 +30,8 @@ class Server:
         self._log.touch()
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
+        self.arguments: list[str] = []
+        """What the command gets beside its configuration."""
         self._write(settings)
 
     def _write(self, settings: Settings) -> None:
@@ -63,7 +65,7 @@ class Server:
         """Start the server and wait until it says that it is ready."""
         self._starts += 1
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSILO_")}
-        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config), *self.arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_until(self._is_ready, "the server's ready line", 20)

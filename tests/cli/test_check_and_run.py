@@ -44,7 +44,7 @@ def test_check_looks_at_the_environment_too() -> None:
     Path("sipsilo.toml").write_text("")
     result = sipsilo("check", "-c", "sipsilo.toml", environ={"SIPSILO_MSILO__DB_URL": "oracle://u:secret@h/db"})
     assert result.exit_code == 1
-    assert result.stderr.startswith("SIPSILO_MSILO__DB_URL: it is no URL of a database that we know;")
+    assert result.stderr.startswith("SIPSILO_MSILO__DB_URL: oracle:… is no URL of a database that we know;")
     assert "secret" not in result.stderr
 
 

@@ -166,7 +166,7 @@ def test_6xx_is_never_tried_again(run: Run) -> None:
         await asyncio.sleep(10_000)
         for reason in Reason:
             await node.deliver(reason)
-        await node.delivery.retry_due()
+        await node.delivery.retry_due(time.time())
         await node.ended()
         assert node.phones.bodies == ["one", "two"]
         assert node.tables.of("one").next_try == NEVER
@@ -181,11 +181,11 @@ def test_retry_comes_after_the_back_off(run: Run) -> None:
         await node.deliver()
         for _ in range(2):
             await asyncio.sleep(node.tables.of("one").next_try - time.time() - 1)
-            await node.delivery.retry_due()
+            await node.delivery.retry_due(time.time())
             await node.ended()
             tried = len(node.phones.sent)
             await asyncio.sleep(1)
-            await node.delivery.retry_due()
+            await node.delivery.retry_due(time.time())
             await node.ended()
             assert len(node.phones.sent) > tried
         assert node.phones.bodies == ["one", "one", "one", "two"]
@@ -533,7 +533,7 @@ def test_nothing_is_retried_for_an_owner_who_is_away(run: Run) -> None:
         await node.deliver()
         node.phones.away.add(BOB)
         await asyncio.sleep(60)
-        await node.delivery.retry_due()
+        await node.delivery.retry_due(time.time())
         await node.ended()
         assert {each.next_try for each in node.tables.messages.values()} == {AT_REGISTRATION}
         assert await node.repository.next_due(time.time()) is None

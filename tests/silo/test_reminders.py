@@ -337,6 +337,22 @@ def test_reminder_that_is_stored_during_a_look_is_not_overlooked(run: Run) -> No
     run(scenario())
 
 
+def test_reminder_that_becomes_due_during_a_look_is_not_overlooked(run: Run) -> None:
+    """At whatever moment of it."""
+
+    async def scenario() -> None:
+        for step in range(40):
+            async with Home(send_time=3600, check_time=3600) as home:
+                due = int(time.time()) + 5
+                await home.remind("one", due - time.time() + 0.001)
+                await asyncio.sleep(due - time.time() - 0.01 + step * 0.0003)
+                await home.remind("hers", -10, ALICE)  # makes the silo look at once
+                await asyncio.sleep(1)
+                assert home.phones.bodies == ["one"]
+
+    run(scenario())
+
+
 def test_database_that_is_down_delays_a_reminder(run: Run) -> None:
     async def scenario() -> None:
         async with Home(send_time=5) as home:

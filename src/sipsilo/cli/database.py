@@ -8,7 +8,8 @@ from sipsilo.cli.options import fail
 from sipsilo.config import Msilo
 from sipsilo.storage import administration
 from sipsilo.storage.access import DatabaseError
-from sipsilo.storage.schema import SchemaError
+from sipsilo.storage.engine import StorageError
+from sipsilo.storage.schema import SchemaError, names_of
 from sipsilo.storage.tables import SiloNames
 from sipsilo.storage.urls import shown
 
@@ -17,29 +18,14 @@ Result = TypeVar("Result")
 
 def silo_names(msilo: Msilo) -> SiloNames:
     """What the parameters db_table and sc_… call the silo and its columns."""
-    return SiloNames(
-        table=msilo.db_table,
-        mid=msilo.sc_mid or SiloNames.mid,
-        src_addr=msilo.sc_from,
-        dst_addr=msilo.sc_to,
-        username=msilo.sc_uri_user,
-        domain=msilo.sc_uri_host,
-        body=msilo.sc_body,
-        ctype=msilo.sc_ctype,
-        exp_time=msilo.sc_exp_time,
-        inc_time=msilo.sc_inc_time,
-        snd_time=msilo.sc_snd_time,
-        extra_hdrs=msilo.sc_stored_hdrs,
-        callid=msilo.sc_callid,
-        status=msilo.sc_status,
-    )
+    return names_of(msilo.db_table, msilo.columns)
 
 
 def finish(work: Coroutine[Any, Any, Result]) -> Result:
     """Do the work; an error of the database in one line, and exit code 1."""
     try:
         return asyncio.run(work)
-    except (DatabaseError, SchemaError) as error:
+    except (DatabaseError, SchemaError, StorageError) as error:
         fail(str(error))
 
 

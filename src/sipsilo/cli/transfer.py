@@ -65,21 +65,32 @@ def _transfer(source: Place, target: Place, again: bool) -> None:
 
 async def _copy(source: Place, target: Place, again: bool) -> tuple[Report, int]:
     async with open_source(*source) as from_, open_target(*target) as to:
-        with _progress_bar() as bar:
-            task = bar.add_task(f"{shown(source.url)} to {shown(target.url)}", total=None)
-            report = await copy(
-                from_,
-                to,
-                lambda mid, why: bar.console.print(f"message {mid} is not copied: {why}", markup=False),
-                lambda done, expected: bar.update(task, completed=done, total=expected),
-                again=again,
-            )
+        bar = _ProgressBar(f"{shown(source.url)} to {shown(target.url)}")
+        try:
+            report = await copy(from_, to, bar.refuse, bar.tell, again=again)
+        finally:
+            if bar.task_ids:
+                bar.stop()
         return report, to.long_values if isinstance(to, DbtextTarget) else 0
 
 
-def _progress_bar() -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True, highlight=False, soft_wrap=True))
+class _ProgressBar(Progress):
+    """On stderr; there is none before something is copied, and what is refused is told above it."""
+
+    def __init__(self, title: str) -> None:
+        columns = (TextColumn(title, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        super().__init__(*columns, console=Console(stderr=True, highlight=False, soft_wrap=True))
+
+    def tell(self, done: int, expected: int) -> None:
+        """How far we are."""
+        if not self.task_ids:
+            self.start()
+            self.add_task("")
+        self.update(self.task_ids[0], completed=done, total=expected)
+
+    def refuse(self, mid: int, why: str) -> None:
+        """A message that is not copied."""
+        self.console.print(f"message {mid} is not copied: {why}", markup=False)
 
 
 def _summary(report: Report, long_values: int) -> list[str]:

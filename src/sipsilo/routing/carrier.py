@@ -149,7 +149,7 @@ class ContactCarrier:
         if self._settings.extra_hdrs is not None:
             for name, value in expanded_lines(self._settings.extra_hdrs, self._values(request)):
                 request.add(name, value)
-        if self._settings.add_contact:
+        if self._settings.add_contact and request.get("contact") is None:
             request.add("Contact", f"<{request.from_.uri_text}>;msilo=yes")
 
 

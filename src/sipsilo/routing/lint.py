@@ -53,8 +53,9 @@ _FORMAT = "format"
 
 
 class _Route(NamedTuple):
-    """A decorated function: its kind, the name given to the decorator ("" for none)."""
+    """A decorated function: its script's variable, its kind, the name given to the decorator ("" for none)."""
 
+    script: str
     kind: str
     name: str
     function: _Function
@@ -73,7 +74,7 @@ def mistakes_in(source: str, file: str) -> list[Mistake]:
     try:
         tree = ast.parse(source, file)
     except (SyntaxError, ValueError) as error:  # ValueError: a null character
-        line = error.lineno if isinstance(error, SyntaxError) else 1
+        line = (error.lineno if isinstance(error, SyntaxError) else None) or 1
         what = error.msg if isinstance(error, SyntaxError) else str(error)
         return [Mistake(f"{shown(file)}:{line}", f"not Python: {what}")]
     found = set(_undefined_names(tree, source, file))
@@ -98,12 +99,19 @@ Problem = tuple[int, str]
 
 def _script_names(tree: ast.Module) -> set[str]:
     """The variables of the module that hold a Script."""
+    classes = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == "Script"
+    }
     names: set[str] = set()
     for node in tree.body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and isinstance(node.value, ast.Call):
             made = node.value.func
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if (isinstance(made, ast.Name) and made.id == "Script") or (
+            if (isinstance(made, ast.Name) and made.id in classes) or (
                 isinstance(made, ast.Attribute) and made.attr == "Script"
             ):
                 names.update(target.id for target in targets if isinstance(target, ast.Name))
@@ -121,7 +129,7 @@ def _routes(tree: ast.Module, scripts: set[str]) -> Iterator[_Route]:
                     and isinstance(target.value, ast.Name)
                     and target.value.id in scripts
                 ):
-                    yield _Route(target.attr, _first_text(call), node)
+                    yield _Route(target.value.id, target.attr, _first_text(call), node)
 
 
 def _first_text(call: ast.Call | None) -> str:
@@ -150,14 +158,14 @@ def _signature_problems(route: _Route) -> Iterator[Problem]:
 
 
 def _name_problems(routes: Sequence[_Route]) -> Iterator[Problem]:
-    first: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, str, str], int] = {}
     for route in routes:
         if route.kind in ("failure_route", "branch_route", "event_route") and not route.name:
             yield route.function.lineno, f"{route.kind} needs a name, as in @script.{route.kind}({_sample(route.kind)})"
             continue
         if route.kind == "event_route" and route.name not in EVENTS:
             yield route.function.lineno, f"no event {route.name!r}; accepted: {', '.join(EVENTS)}"
-        key = route.kind, route.name
+        key = route.script, route.kind, route.name
         if route.kind in _HANDS and route.kind != "timer_route":
             if key in first:
                 name = f"({route.name!r})" if route.name else ""

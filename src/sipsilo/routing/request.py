@@ -51,6 +51,7 @@ class Request(Scope):
         "_branch_route",
         "_dump",
         "_failure_route",
+        "_final",
         "_flags",
         "_in_failure_route",
         "_owner",
@@ -72,6 +73,7 @@ class Request(Scope):
         self._reply_route: Route | None = None
         self._branch_route: Route | None = None
         self._in_failure_route = False
+        self._final = 0
         self._flags: set[str | int] | None = None
         self._best: sip.Response | None = None
         self._attempt: Attempt = NOT_TRIED
@@ -190,7 +192,7 @@ class Request(Scope):
             self._transaction.reply_statelessly(status, reason, headers, data)
         else:
             self._transaction.reply(status, reason, headers, data)
-        self._dump_after(status)
+        self._answered_with(status)
 
     async def options_reply(self) -> None:
         """Answer an OPTIONS: 200 with what we do, 420 when it requires more (RFC 3261 §11.2)."""
@@ -199,11 +201,23 @@ class Request(Scope):
         except SipError as error:
             self._refuse(error)
         else:
-            self._transaction.reply(200, headers=[ALLOW, ("Accept", "*/*"), ("Supported", "path")])
+            self._answer(200, headers=(ALLOW, ("Accept", "*/*"), ("Supported", "path")))
 
     def _refuse(self, error: SipError) -> None:
         self._services.count(f"refused.{error.cause}")
-        self._transaction.reply(error.status, error.reason, error.headers)
+        self._answer(error.status, error.reason, error.headers)
+
+    def _answer(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        self._transaction.reply(status, reason, headers)
+        self._answered_with(status)
+
+    def _answered_with(self, status: int) -> None:
+        """Note the answer, and do what m_dump was asked for before it."""
+        self._final = status
+        if self._dump is not None and 200 <= status < 300:
+            owner, maxmsg = self._dump
+            self._dump = None
+            self._deliver(owner, maxmsg)
 
     # -- the registrar
 
@@ -221,10 +235,9 @@ class Request(Scope):
             return False
         except RepositoryError as error:
             log.error("database", method="REGISTER", error=str(error))
-            self._transaction.reply(503, headers=[RETRY_AFTER])
+            self._answer(503, headers=(RETRY_AFTER,))
             return False
-        self._transaction.reply(200, headers=self._registered.headers)
-        self._dump_after(200)
+        self._answer(200, headers=self._registered.headers)
         return True
 
     async def lookup(self) -> bool:
@@ -313,19 +326,19 @@ class Request(Scope):
             error = await run_route(route, self)
             self._in_failure_route = was_in_failure_route
             if error is not None and not self.answered:
-                self._transaction.reply(500)
+                self._answer(500)
         if not self.answered:
             self._pass_up(relayed.best)
 
     def _pass_up(self, best: sip.Response | None) -> None:
         if best is None or best.status in OF_OUR_MAKING:
-            self._transaction.reply(480)  # RFC 4320 §4.2 forbids 408; §16.7 step 6: a 503 is not for upstream
+            self._answer(480)  # RFC 4320 §4.2 forbids 408; §16.7 step 6: a 503 is not for upstream
         else:
             self._respond(best)
 
     def _respond(self, response: sip.Response) -> None:
         self._transaction.respond(upstream(response))
-        self._dump_after(response.status)
+        self._answered_with(response.status)
 
     # -- the silo
 
@@ -407,20 +420,14 @@ class Request(Scope):
         return True
 
     def _can_take(self, owner: Aor) -> bool:
-        bound = self._services.carrier.is_bound(owner)
+        """Whether the owner has a contact for MESSAGEs, and a REGISTER leaves one bound (SPEC.md chapter 2)."""
         if self.method != "REGISTER":
-            return bound
-        contacts = self._message.get("contact")
-        if self._registered is not None or contacts is None:
-            return bound and contacts is not None
+            return self._services.carrier.is_bound(owner)
+        if self._message.get("contact") is None or self._final >= 300:
+            return False
+        if self._registered is not None:
+            return self._services.carrier.is_bound(owner)
         return _binds(self._transaction.request)
-
-    def _dump_after(self, status: int) -> None:
-        """Do what m_dump was asked for before the answer."""
-        if self._dump is not None and 200 <= status < 300:
-            owner, maxmsg = self._dump
-            self._dump = None
-            self._deliver(owner, maxmsg)
 
     def _deliver(self, owner: Aor, maxmsg: int | None) -> None:
         is_new = self._registered is None or self._registered.has_new

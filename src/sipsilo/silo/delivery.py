@@ -281,9 +281,9 @@ class Delivery:
         for owner in await self._repository.waiting(self._clock()):
             self.start(owner, Reason.RETRY)
 
-    async def retry_due(self) -> bool:
-        """Start what is due after a back-off; whether there may be more. Raises RepositoryError."""
-        owners = await self._repository.due(self._clock(), DUE_AT_ONCE)
+    async def retry_due(self, now: float) -> bool:
+        """Start what is due at a time; whether there may be more. Raises RepositoryError."""
+        owners = await self._repository.due(now, DUE_AT_ONCE)
         for owner in owners:
             self.start(owner, Reason.RETRY)
         return len(owners) == DUE_AT_ONCE

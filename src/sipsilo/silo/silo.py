@@ -87,7 +87,9 @@ class Silo:
             task.cancel()
         await self._delivery.stop(timeout)
         await asyncio.gather(*self._late, *self._tasks, return_exceptions=True)
-        await self._publish()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._publish()
 
     async def store(
         self, request: Request, owner: Aor, attempt: Attempt = NOT_TRIED, options: StoreOptions = AS_IT_IS
@@ -160,8 +162,9 @@ class Silo:
                 if self._settings.reminders and self._clock() >= adopt_at:
                     adopt_at = self._clock() + self._settings.send_time
                     await self._repository.adopt_reminders()
-                more = await self._delivery.retry_due()
-                due = await self._repository.next_due(self._clock())
+                now = self._clock()  # the same for both, or what becomes due between them is overlooked
+                more = await self._delivery.retry_due(now)
+                due = await self._repository.next_due(now)
                 if more:
                     wakes_at = self._clock() + PAUSE_WHEN_MANY
                 elif due is not None:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, MetaData, String, Table
 
 from sipsilo.storage.access import connect
-from sipsilo.storage.schema import Finding, Schema, SchemaError, look, read_schema
+from sipsilo.storage.schema import VERSION_TABLE, Finding, Schema, SchemaError, look, read_schema
 from sipsilo.storage.tables import SiloNames
 from sipsilo.storage.urls import shown
 
@@ -24,10 +24,10 @@ async def open_schema(url: str, names: SiloNames) -> Schema:
         return await access.run(_open, names, url, is_file)
 
 
-async def check_schema(url: str, names: SiloNames) -> None:
-    """Raises SchemaError when the tables are not complete, DatabaseError when nobody can say."""
+async def check_schema(url: str, names: SiloNames) -> Schema:
+    """The silo of a database whose tables are complete, and are not touched. Raises SchemaError, DatabaseError."""
     async with connect(url) as access:
-        await access.run(_open, names, url, False)
+        return await access.run(_open, names, url, False)
 
 
 def _open(connection: Connection, names: SiloNames, url: str, migrate: bool) -> Schema:
@@ -88,6 +88,10 @@ def _migrate(connection: Connection, finding: Finding) -> None:
 
     connection.commit()
     connection.execution_options(sqlite_begin="IMMEDIATE")  # two servers may start at once on one new file
+    # alembic would name the key of its table, of which MySQL warns
+    Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True)).create(
+        connection, checkfirst=True
+    )
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes.update(connection=connection, names=finding.names)

@@ -183,14 +183,11 @@ class DbtextTarget:
         self._source = source
         with _told(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            progress = None if again else self._interrupted()
-            return progress or self._start()
-
-    def _interrupted(self) -> Progress | None:
-        if not self._state.exists():
-            if self._has_rows():
+            if not self._state.exists() and self._has_rows():
                 raise DatabaseError(f"{self._path}: has messages already; export to another directory")
-            return None
+            return self._interrupted() if self._state.exists() and not again else self._start()
+
+    def _interrupted(self) -> Progress:
         state: Mapping[str, Any] = json.loads(self._state.read_text())
         if state["source"] != self._source:
             raise DatabaseError(f"{self._path}: holds a part of {state['source']}; export to another directory")

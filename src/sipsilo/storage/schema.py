@@ -24,8 +24,22 @@ NEEDED = ("src_addr", "dst_addr", "username", "domain", "inc_time", "exp_time", 
 WIDENED = ("ctype", "callid")
 """Columns that other programs make too narrow; theirs are widened to our length."""
 
-_PARAMETERS = {"mid": "sc_mid", "src_addr": "sc_from", "dst_addr": "sc_to", "username": "sc_uri_user"}
-_PARAMETERS |= {"domain": "sc_uri_host", "extra_hdrs": "sc_stored_hdrs"}
+PARAMETERS = {
+    "mid": "sc_mid",
+    "src_addr": "sc_from",
+    "dst_addr": "sc_to",
+    "username": "sc_uri_user",
+    "domain": "sc_uri_host",
+    "body": "sc_body",
+    "ctype": "sc_ctype",
+    "exp_time": "sc_exp_time",
+    "inc_time": "sc_inc_time",
+    "snd_time": "sc_snd_time",
+    "extra_hdrs": "sc_stored_hdrs",
+    "callid": "sc_callid",
+    "status": "sc_status",
+}
+"""The parameter that names each column (guide chapter 1.3)."""
 
 # MySQL's sizes in bytes of types without a length
 _MYSQL_SIZES = {"TINY": 2**8 - 1, "": 2**16 - 1, "MEDIUM": 2**24 - 1, "LONG": 2**32 - 1}
@@ -79,6 +93,11 @@ class Finding:
     command: Command | None = None
 
 
+def names_of(table: str, columns: Mapping[str, str]) -> SiloNames:
+    """What the parameters call the silo: `table` is db_table, `columns` what each sc_… says."""
+    return SiloNames(table=table, **{key: columns[parameter] for key, parameter in PARAMETERS.items()})
+
+
 def resolve_names(inspector: Inspector, names: SiloNames) -> SiloNames:
     """The names as they are in this database: the number is `id` in a table that has this and no `mid`.
 
@@ -117,8 +136,8 @@ def check_is_silo(inspector: Inspector, names: SiloNames) -> None:
     for key in NEEDED:
         name = getattr(names, key)
         if name not in found:
-            parameter = _PARAMETERS.get(key, f"sc_{key}")
-            raise SchemaError(f"table {names.table} has no column {name}; accepted: {parameter} with its name there")
+            accepted = f"{PARAMETERS[key]} with its name there"
+            raise SchemaError(f"table {names.table} has no column {name}; accepted: {accepted}")
 
 
 def _version_problems(connection: Connection, there: set[str]) -> list[str]:

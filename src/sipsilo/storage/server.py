@@ -12,8 +12,8 @@ import structlog
 from sipsilo.storage.connection import Connection
 from sipsilo.storage.engine import MAX_GROUP, Engine, Job, StorageError, Unavailable, commit, first_line
 
-CONNECT_TIMEOUT = 3.0
-GROUP_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+GROUP_TIMEOUT = 4.0
 """Seconds after which a server that does not answer is given up: together well inside the senders' Timer F, 32 s."""
 
 IDLE = 2.0

@@ -44,7 +44,7 @@ class SqlSource:
             check_is_silo(inspector, names)
         except SchemaError as error:
             raise SchemaError(f"{shown(self._access.url)}: {error}") from None
-        return _plain_table(names, read_schema(connection, names))
+        return plain_table(names, read_schema(connection, names))
 
     async def last(self) -> int:
         """The highest number."""
@@ -57,7 +57,7 @@ class SqlSource:
     async def read(self, after: int, until: int, limit: int) -> Sequence[Row]:
         """The first of them, in the order of their numbers."""
         query = select(*self._c).where(self._c.mid > after, self._c.mid <= until).order_by(self._c.mid).limit(limit)
-        return await self._access.run(_read, query)
+        return await self._access.run(read_rows, query, self._c.keys())
 
     @property
     def _c(self) -> Any:
@@ -72,7 +72,7 @@ class SqlTarget:
         self.identity = identity(access.url, schema.names.table)
         self._access = access
         self._columns = schema.columns
-        self._table = _plain_table(schema.names, schema)
+        self._table = plain_table(schema.names, schema)
         self._meta = Tables(schema.names).meta
         self._note = ""
 
@@ -191,7 +191,7 @@ def identity(url: str, table: str) -> str:
     return f"{where} table {table}"
 
 
-def _plain_table(names: SiloNames, schema: Schema) -> Table:
+def plain_table(names: SiloNames, schema: Schema) -> Table:
     """The columns that there are, by their keys, with the types that the database has."""
     columns = []
     for column in Tables(names).silo.c:
@@ -208,10 +208,9 @@ def _scalar(connection: Connection, query: Any) -> Any:
     return found
 
 
-def _read(connection: Connection, query: Any) -> list[Row]:
-    found = connection.execute(query)
-    keys = list(found.keys())
-    rows = [_row(dict(zip(keys, values, strict=True))) for values in found]
+def read_rows(connection: Connection, query: Any, keys: Sequence[str]) -> list[Row]:
+    """What a query finds, by the keys that are given; the keys of other columns hold None."""
+    rows = [_row(dict(zip(keys, values, strict=True))) for values in connection.execute(query)]
     connection.rollback()
     return rows
 

@@ -5,6 +5,7 @@ columns by their keys, which are the default names.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     or_,
 )
 from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
 _Bytes = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")  # a BLOB ends at 64 KiB
@@ -54,19 +56,22 @@ class SiloNames:
 
 
 class Tables:
-    """All tables, with the silo named as its operator has named it."""
+    """All tables, with the silo named as its operator has named it.
 
-    def __init__(self, names: SiloNames | None = None) -> None:
+    `headers_are_text`: its column extra_hdrs holds text, as in Kamailio's table, not bytes, as in ours.
+    """
+
+    def __init__(self, names: SiloNames | None = None, *, headers_are_text: bool = False) -> None:
         self.names = names or SiloNames()
         self.metadata = MetaData()
-        self.silo = _silo(self.names, self.metadata)
+        self.silo = _silo(self.names, self.metadata, Text() if headers_are_text else _Bytes)
         self.location = _location(self.metadata)
         self.claim = _claim(self.metadata)
         self.meta = _meta(self.metadata)
         self.statistics = _statistics(self.metadata)
 
 
-def _silo(names: SiloNames, metadata: MetaData) -> Table:
+def _silo(names: SiloNames, metadata: MetaData, headers: TypeEngine[Any]) -> Table:
     table = Table(
         names.table,
         metadata,
@@ -80,7 +85,7 @@ def _silo(names: SiloNames, metadata: MetaData) -> Table:
         Column(names.snd_time, BigInteger, nullable=False, server_default="0", key="snd_time"),
         Column(names.ctype, _text(255), nullable=False, server_default="text/plain", key="ctype"),
         Column(names.body, _Bytes, key="body"),
-        Column(names.extra_hdrs, _Bytes, key="extra_hdrs"),
+        Column(names.extra_hdrs, headers, key="extra_hdrs"),
         Column(names.callid, _text(255), key="callid"),
         Column(names.status, Integer, key="status"),
         # Ours: what the From and To URIs above do not hold, and how delivery stands.

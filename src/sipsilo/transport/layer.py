@@ -112,14 +112,14 @@ class TransportLayer(ConnectionOwner):
             return await self._stream_to(remote)
         raise FlowClosed(f"no {transport} here")
 
-    def udp_flow(self, local: Address, remote: Address) -> UdpFlow | None:
+    def udp_flow(self, local: Address, remote: Address) -> Flow | None:
         """The flow from one of our UDP sockets to a peer, as it was before a restart; None without it."""
         for sock in self._udp:
             if sock.local == local:
                 return UdpFlow(sock, remote)
         return None
 
-    def stream_flow(self, local: Address, remote: Address) -> StreamFlow | None:
+    def stream_flow(self, local: Address, remote: Address) -> Flow | None:
         """An open connection between two addresses."""
         flow = self._connections.get(remote, {}).get(local)
         return None if flow is None or flow.closed else flow
