@@ -20,10 +20,11 @@ Settings = Mapping[str, Mapping[str, object]]
 class Server:
     """One sipsilo on a free port of loopback, the same one for UDP and TCP and after each restart.
 
-    `settings` are tables of sipsilo.toml, laid over those that every test wants.
+    `settings` are tables of sipsilo.toml, laid over those that every test wants; `arguments` follow `sipsilo run`.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, *arguments: str) -> None:
+        self._arguments = arguments
         self.port = free_port()
         self.database = folder / "silo.db"
         self._config = folder / "sipsilo.toml"
@@ -64,7 +65,7 @@ class Server:
         """Start the server and wait until it says that it is ready."""
         self._starts += 1
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSILO_")}
-        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config), *self._arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_until(self._is_ready, "the server's ready line", 20)
