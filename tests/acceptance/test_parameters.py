@@ -33,6 +33,13 @@ class House:
         self.server = server
         self.phones: list[Agent] = []
 
+    async def __aenter__(self) -> "House":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for phone in self.phones:
+            await phone.__aexit__()
+
     async def phone(self, transport: str = "udp") -> Agent:
         """A user agent."""
         self.phones.append(await Agent.open(self.server.port, transport))
@@ -99,12 +106,8 @@ def run(server: Server, scenario: Scenario) -> None:
     """Run a scenario in a house of its own."""
 
     async def work() -> None:
-        house = House(server)
-        try:
+        async with House(server) as house:
             await scenario(house)
-        finally:
-            for phone in house.phones:
-                await phone.__aexit__()
 
     asyncio.run(work())
 
@@ -443,20 +446,26 @@ class NextHop(asyncio.DatagramProtocol, asyncio.Protocol):
         self.received: list[Sip] = []
         self.status = 200
         self._buffer = bytearray()
-        self._transport: asyncio.BaseTransport
+        self._transport: asyncio.BaseTransport | None = None
 
     @asynccontextmanager
     async def open(self, transport: str) -> AsyncIterator[int]:
         """Listen; the port."""
         loop = asyncio.get_running_loop()
+        socket: asyncio.BaseTransport | asyncio.Server
         if transport == "udp":
             socket, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(LOOPBACK, 0))
-            yield socket.get_extra_info("sockname")[1]
-            socket.close()
+            port = socket.get_extra_info("sockname")[1]
         else:
-            server = await loop.create_server(lambda: self, LOOPBACK, 0)
-            yield server.sockets[0].getsockname()[1]
-            server.close()
+            socket = await loop.create_server(lambda: self, LOOPBACK, 0)
+            port = socket.sockets[0].getsockname()[1]
+        try:
+            yield port
+        finally:
+            socket.close()
+            if self._transport is not None:
+                self._transport.close()
+            await asyncio.sleep(0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -488,21 +497,22 @@ def test_outbound_proxy_gets_all_that_we_send(start: Callable[..., Server], tran
         proxy = NextHop()
         async with proxy.open(transport) as port:
             uri = f"sip:{LOOPBACK}:{port};transport={transport}"
-            house = House(await asyncio.to_thread(start, outbound_proxy=uri, **NOTICE))
-            alice, bob = await house.phone(), await house.phone()
-            assert (await alice.message("bob", "one", f"Contact: <{alice.contact('alice')}>")).status == 202
-            await proxy.until_received(1)
-            assert proxy.received[0].start == f"MESSAGE {alice.contact('alice')} SIP/2.0"
-            assert (await bob.register("bob")).status == 200
-            await proxy.until_received(2)
-            got = proxy.received[1]
-            assert got.start == f"MESSAGE sip:bob@{DOMAIN} SIP/2.0"
-            assert got.header("via").startswith(f"SIP/2.0/{transport.upper()} ")
-            assert got.text.endswith("] one")
-            await asyncio.to_thread(house.server.wait_empty)
-            assert (alice.received, bob.received) == ([], [])
-            for phone in house.phones:
-                await phone.__aexit__()
+            async with House(await asyncio.to_thread(start, outbound_proxy=uri, **NOTICE)) as house:
+                await scenario(house, proxy)
+
+    async def scenario(house: House, proxy: NextHop) -> None:
+        alice, bob = await house.phone(), await house.phone()
+        assert (await alice.message("bob", "one", f"Contact: <{alice.contact('alice')}>")).status == 202
+        await proxy.until_received(1)
+        assert proxy.received[0].start == f"MESSAGE {alice.contact('alice')} SIP/2.0"
+        assert (await bob.register("bob")).status == 200
+        await proxy.until_received(2)
+        got = proxy.received[1]
+        assert got.start == f"MESSAGE sip:bob@{DOMAIN} SIP/2.0"
+        assert got.header("via").startswith(f"SIP/2.0/{transport.upper()} ")
+        assert got.text.endswith("] one")
+        await asyncio.to_thread(house.server.wait_empty)
+        assert (alice.received, bob.received) == ([], [])
 
     asyncio.run(work())
 
@@ -512,16 +522,18 @@ def test_proxy_that_takes_nothing_is_tried_again_later(start: Callable[..., Serv
         proxy = NextHop()
         proxy.status = 503
         async with proxy.open("udp") as port:
-            house = House(await asyncio.to_thread(start, outbound_proxy=f"sip:{LOOPBACK}:{port}"))
-            await house.store("one")
-            bob = await house.phone()
-            assert (await bob.register("bob")).status == 200
-            await proxy.until_received(1)
-            query = "SELECT attempts, last_status, next_try > inc_time + 29 FROM silo"
-            await bob.until(lambda: house.server.query(query) == [(1, 503, 1)], "the end of the attempt")
-            assert bob.received == []
-            for phone in house.phones:
-                await phone.__aexit__()
+            uri = f"sip:{LOOPBACK}:{port}"
+            async with House(await asyncio.to_thread(start, outbound_proxy=uri)) as house:
+                await scenario(house, proxy)
+
+    async def scenario(house: House, proxy: NextHop) -> None:
+        await house.store("one")
+        bob = await house.phone()
+        assert (await bob.register("bob")).status == 200
+        await proxy.until_received(1)
+        query = "SELECT attempts, last_status, next_try > inc_time + 29 FROM silo"
+        await bob.until(lambda: house.server.query(query) == [(1, 503, 1)], "the end of the attempt")
+        assert bob.received == []
 
     asyncio.run(work())
 

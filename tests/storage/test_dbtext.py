@@ -119,8 +119,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 MESSAGE = row(
     mid=5, src_addr="sip:a@x", dst_addr="sip:ü@x", username="%C3%BC", domain="x", inc_time=1, exp_time=2**40,
-    snd_time=0, ctype="text/plain",
-    body=b"\0\xff:\\\n", extra_hdrs=b"Subject: a\r\nX: b", callid="c@d", src_name='"A: \\"',
+    snd_time=0, ctype="text/plain", body=b"\0\xff:\\\n", extra_hdrs=b"Subject: a\r\nX: b",
+    callid="c@d", src_name='"A: \\"',
     attempts=2, next_try=2**62, last_status=408,
 )  # fmt: skip
 

@@ -245,6 +245,23 @@ def test_an_unreachable_server_is_told_in_one_line(place: Place) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+def test_a_server_is_reached_by_its_unix_socket(request: pytest.FixtureRequest, kind: str, tmp_path: Path) -> None:
+    with empty_database(request, kind, tmp_path) as place:
+        assert place.server is not None
+        name = place.url.rpartition("/")[2]
+        socket = place.server.directory / ("socket" if kind == "mariadb" else "")
+        account = place.url.partition("@")[0]
+        port = f":{place.server.port}" if kind == "postgresql" else ""
+        url = f"{account}@localhost{port}/{name}?unix_socket={socket}"
+
+        async def scenario() -> None:
+            await init(url, DEFAULT)
+            assert not (await check(place.url, DEFAULT)).problems
+
+        asyncio.run(scenario())
+
+
 def test_sqlite_files_are_made_at_the_start_only(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new/silo.db"
 

@@ -38,6 +38,10 @@ from sipsilo.storage.urls import UrlError, connect_arguments, parse_url, shown, 
             "postgres://a@/db?unix_socket=/run/postgresql",
             {"host": "/run/postgresql", "port": 5432, "user": "a", "database": "db"},
         ),
+        (
+            "postgres://a@/db?host=/run/postgresql",
+            {"host": "/run/postgresql", "port": 5432, "user": "a", "database": "db"},
+        ),
     ],
 )
 def test_server_urls(url: str, arguments: dict[str, object]) -> None:

@@ -196,25 +196,28 @@ class Delivery:
                     return
                 claimed = claimed or bool(page)
                 sent = await self._send_page(owner, page, lease)
+                left -= sent
+                if sent < len(page) and self._is_over(lease):
+                    # The process was stopped for long: another node may have taken the owner.
+                    self.start(owner, Reason.RETRY, None if limit is None else left)
+                    return
                 if sent < size:
                     return
-                left -= sent
                 after = page[-1].mid
         finally:
             if claimed:
                 await self._release(owner)
 
+    def _is_over(self, lease: float) -> bool:
+        """Whether a claim that was taken until `lease` has run out, however often it was renewed."""
+        return self._clock() >= max(lease, self._lease)
+
     async def _send_page(self, owner: Aor, page: list[StoredMessage], lease: float) -> int:
         """Send a page in order; how many of it were dealt with, less than all when the owner is done for now."""
         for count, message in enumerate(page):
-            if self._stopping:
+            if self._stopping or self._is_over(lease):
                 return count
-            now = self._clock()
-            if now >= max(lease, self._lease):
-                # The process was stopped for long: another node may have taken the owner.
-                self.start(owner, Reason.RETRY)
-                return count
-            if message.expires > now and not await self._send(owner, message):
+            if message.expires > self._clock() and not await self._send(owner, message):
                 return count
         return len(page)
 

@@ -90,7 +90,7 @@ def _server_url(kind: Kind, text: str, rest: str) -> DatabaseUrl:
         host=match["host"].strip("[]") or "localhost",
         port=port,
         database=unquote(match["database"]),
-        unix_socket=_socket_option(text, match["query"]),
+        unix_socket=_socket_option(kind, text, match["query"]),
     )
 
 
@@ -98,9 +98,10 @@ def _decoded(text: str | None) -> str | None:
     return unquote(text) if text else None
 
 
-def _socket_option(text: str, query: str | None) -> str | None:
+def _socket_option(kind: Kind, text: str, query: str | None) -> str | None:
     options = dict(parse_qsl(query or "", keep_blank_values=True))
-    path = options.pop("unix_socket", None)
+    # libpq says host for the folder of a socket
+    path = options.pop("host" if kind == "postgresql" and "host" in options else "unix_socket", None)
     if options:
         raise UrlError(f"{shown(text)}: unknown option {next(iter(options))!r}; accepted: unix_socket=PATH")
     if path is not None and not path.startswith("/"):
