@@ -1,6 +1,7 @@
 """Making and upgrading the tables, on all databases."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -225,6 +226,29 @@ def test_a_migration_that_was_interrupted_is_run_again(place: Place) -> None:
     asyncio.run(scenario())
 
 
+def test_what_no_migration_mends_is_told(place: Place) -> None:
+    async def scenario() -> None:
+        await init(place.url, DEFAULT)
+        place.execute("ALTER TABLE sipsilo_location DROP COLUMN received")
+        with pytest.raises(SchemaError, match="has no column received, which no migration mends"):
+            await upgrade(place.url, DEFAULT)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgres"])
+def test_a_silent_server_is_told(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipsilo.storage.access.CONNECT_SECONDS", 0.2)
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"{scheme}://u:hush@127.0.0.1:{silent.getsockname()[1]}/db"
+            with pytest.raises(DatabaseError, match=r"u:\*\*\*@.*: no answer within 0.2 seconds"):
+                await check(url, DEFAULT)
+
+    asyncio.run(scenario())
+
+
 def test_an_unreachable_server_is_told_in_one_line(place: Place) -> None:
     if place.kind == "sqlite":
         pytest.skip("has no server")
@@ -250,10 +274,10 @@ def test_a_server_is_reached_by_its_unix_socket(request: pytest.FixtureRequest, 
     with empty_database(request, kind, tmp_path) as place:
         assert place.server is not None
         name = place.url.rpartition("/")[2]
-        socket = place.server.directory / ("socket" if kind == "mariadb" else "")
+        path = place.server.directory / ("socket" if kind == "mariadb" else "")
         account = place.url.partition("@")[0]
         port = f":{place.server.port}" if kind == "postgresql" else ""
-        url = f"{account}@localhost{port}/{name}?unix_socket={socket}"
+        url = f"{account}@localhost{port}/{name}?unix_socket={path}"
 
         async def scenario() -> None:
             await init(url, DEFAULT)

@@ -35,7 +35,7 @@ def _open(connection: Connection, names: SiloNames, url: str, migrate: bool) -> 
     if finding.problems:
         if not migrate:
             raise SchemaError(f"{shown(url)}: {finding.problems[0]}; type: sipsilo db {finding.command}")
-        _migrate(connection, finding)
+        _migrate(connection, finding, url)
     return read_schema(connection, finding.names)
 
 
@@ -50,7 +50,7 @@ def _init(connection: Connection, names: SiloNames, url: str) -> None:
     if finding.has_silo:
         more = "; type: sipsilo db upgrade" if finding.problems else " and has all that sipsilo needs"
         raise SchemaError(f"{shown(url)}: table {names.table} exists already{more}")
-    _migrate(connection, finding)
+    _migrate(connection, finding, url)
 
 
 async def upgrade(url: str, names: SiloNames) -> Sequence[str]:
@@ -64,7 +64,7 @@ def _upgrade(connection: Connection, names: SiloNames, url: str) -> Sequence[str
     if not finding.has_silo:
         raise SchemaError(f"{shown(url)}: {finding.problems[0]}; type: sipsilo db init")
     if finding.problems:
-        _migrate(connection, finding)
+        _migrate(connection, finding, url)
     return finding.problems
 
 
@@ -81,7 +81,7 @@ def _look(connection: Connection, names: SiloNames, url: str) -> Finding:
         raise SchemaError(f"{shown(url)}: {error}") from None
 
 
-def _migrate(connection: Connection, finding: Finding) -> None:
+def _migrate(connection: Connection, finding: Finding, url: str) -> None:
     """Run the migrations that have not been run; all of them, when the tables lack something even so."""
     from alembic import command  # takes a while to load, and a start seldom needs it
     from alembic.config import Config
@@ -99,4 +99,6 @@ def _migrate(connection: Connection, finding: Finding) -> None:
     if look(connection, finding.names).problems:
         command.stamp(config, "base")
         command.upgrade(config, "head")
+    if remaining := look(connection, finding.names).problems:
+        raise SchemaError(f"{shown(url)}: {remaining[0]}, which no migration mends")
     connection.commit()
