@@ -85,6 +85,10 @@ class DatabaseServer(ABC):
             raise DatabaseError(f"{self.name} is not running")
         return self._process.pid
 
+    def process_ids(self) -> list[int]:
+        """It and its children."""
+        return _tree(self.pid)
+
     @property
     def log(self) -> str:
         """What it has written since its start."""
@@ -121,7 +125,7 @@ class DatabaseServer(ABC):
 
     def _watch(self, pid: int) -> None:
         """A shell that ends the server when we are gone without having done so: its input ends with us."""
-        script = 'read _; kill -KILL "$1"; sleep 1; rm -rf "$2"'
+        script = 'read _; kill -KILL "$1" $(cat "/proc/$1/task/$1/children"); sleep 1; rm -rf "$2"'
         self._guard = subprocess.Popen(
             ["sh", "-c", script, "guard", str(pid), str(self.directory)],
             stdin=subprocess.PIPE,
@@ -171,14 +175,14 @@ class DatabaseServer(ABC):
 
     def continue_process(self) -> None:
         """SIGCONT after `stop_process`."""
-        _signal_all(_tree(self.pid), signal.SIGCONT)
+        _signal_all(self.process_ids(), signal.SIGCONT)
 
     def _stopped_tree(self) -> list[int]:
         """Its process ids, itself first, which is stopped so that no more children come."""
         if self._process is None or self._process.poll() is not None:
             return [self.pid]
         self._process.send_signal(signal.SIGSTOP)
-        return _tree(self.pid)
+        return self.process_ids()
 
     def run_script(self, sql: str, database: str) -> str:
         """Run statements in one of its databases; the rows as text. DatabaseError when one fails."""

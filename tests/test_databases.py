@@ -54,14 +54,18 @@ def test_a_stopped_server_goes_on_where_it_was(database: tuple[Server, str]) -> 
     assert server.execute(url, "SELECT 1") == [(1,)]
 
 
-def test_a_server_does_not_outlive_its_tests() -> None:
-    program = "import os; from tests.databases import *; server = MariaDb(free_port(), fast=True); server.start();"
-    program += "print(server.pid, server.directory, flush=True); os.kill(os.getpid(), 9)"
+@pytest.mark.parametrize("kind", ["MariaDb", "PostgreSql"])
+def test_a_server_does_not_outlive_its_tests(kind: str) -> None:
+    program = f"import os; from tests.databases import *; server = {kind}(free_port(), fast=True); server.start();"
+    program += (
+        "print(server.directory, *server.process_ids(), flush=True); server.stop_process(); os.kill(os.getpid(), 9)"
+    )
     words = subprocess.run(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False
     ).stdout.split()
-    pid, directory = int(words[0]), Path(words[1])
-    wait_until(lambda: not is_alive(pid) and not directory.exists(), "the end of the server and its directory")
+    directory, pids = Path(words[0]), list(map(int, words[1:]))
+    assert pids
+    wait_until(lambda: not any(map(is_alive, pids)) and not directory.exists(), "the server's end, and its directory's")
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

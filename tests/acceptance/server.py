@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.acceptance.agent import DOMAIN
@@ -20,18 +20,20 @@ class Server:
     """One sipsilo on a free port of loopback, the same one for UDP and TCP and after each restart.
 
     `settings` are tables of sipsilo.toml, laid over those that every test wants. Without a `database`: an SQLite file.
+    `arguments` follow `sipsilo run`.
     """
 
-    def __init__(self, folder: Path, settings: Settings, database: Database | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, database: Database | None = None, arguments: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self.database = database or SqliteFile(folder)
-        self._config = folder / "sipsilo.toml"
+        self.config = folder / "sipsilo.toml"
         self._log = folder / "server.log"
         self._log.touch()
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
-        self.arguments: list[str] = []
-        """What the command gets beside its configuration."""
+        self.arguments = list(arguments)
         self._write(settings)
 
     def _write(self, settings: Settings) -> None:
@@ -48,7 +50,7 @@ class Server:
             lines.append(f"[{name}]")
             # The strings, numbers, booleans and lists of JSON are TOML as well.
             lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-        self._config.write_text("\n".join(lines) + "\n")
+        self.config.write_text("\n".join(lines) + "\n")
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -65,7 +67,7 @@ class Server:
         """Start the server and wait until it says that it is ready."""
         self._starts += 1
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSILO_")}
-        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config), *self.arguments]
+        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self.config), *self.arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_until(self._is_ready, "the server's ready line", 20)

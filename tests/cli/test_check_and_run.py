@@ -40,6 +40,41 @@ def test_each_mistake_is_a_line_on_stderr(command: str) -> None:
     assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (1, "", TOLD)
 
 
+SCRIPT = "from sipsilo.routing import Script, Request\nscript = Script()\n"
+ROUTE = "@script.request_route\nasync def main(request: Request) -> None:\n    await request.reply(404)\n"
+WRONG_SCRIPT = SCRIPT + ROUTE.replace("reply", "repyl")
+TOLD_OF_SCRIPT = ["routes.py:5: a Request has no repyl; did you mean reply?"]
+
+
+def test_check_looks_at_a_script() -> None:
+    Path("sipsilo.toml").write_text("")
+    Path("routes.py").write_text(SCRIPT + ROUTE)
+    assert sipsilo("check", "--script", "routes.py").stdout == "routes.py: ok\n"
+    assert sipsilo("check", "-c", "sipsilo.toml", "-s", "routes.py").stdout == "sipsilo.toml: ok\nroutes.py: ok\n"
+
+
+@pytest.mark.parametrize(
+    "command", [["check"], ["check", "-c", "sipsilo.toml"], ["run"], ["run", "-c", "sipsilo.toml"]]
+)
+def test_each_mistake_of_a_script_is_a_line_on_stderr(command: list[str]) -> None:
+    Path("sipsilo.toml").write_text("")
+    Path("routes.py").write_text(WRONG_SCRIPT)
+    result = sipsilo(*command, "--script", "routes.py")
+    assert (result.exit_code, result.stderr.splitlines()) == (1, TOLD_OF_SCRIPT)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_script_that_is_not_there(command: str) -> None:
+    result = sipsilo(command, "--script", "routes.py")
+    assert (result.exit_code, result.stderr) == (1, "routes.py: cannot be read: No such file or directory\n")
+
+
+def test_check_wants_something_to_check() -> None:
+    result = sipsilo("check")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("sipsilo check: nothing to check; accepted: ")
+
+
 def test_check_looks_at_the_environment_too() -> None:
     Path("sipsilo.toml").write_text("")
     result = sipsilo("check", "-c", "sipsilo.toml", environ={"SIPSILO_MSILO__DB_URL": "oracle://u:secret@h/db"})

@@ -228,3 +228,37 @@ def test_purge_meets_a_refresh(run: Run) -> None:
         assert table.rows == [(BOB, fresh)]
 
     run(scenario())
+
+
+def test_listener_is_told_what_was_and_what_is(run: Run) -> None:
+    told: list[tuple[Aor, tuple[Binding, ...], tuple[Binding, ...]]] = []
+
+    async def scenario() -> None:
+        location = Location(Table((BOB, PHONE)))
+        await location.load()
+        location.listener = lambda aor, old, new: told.append((aor, old, new))
+        await location.change(BOB, adding(DESK))
+        await location.change(BOB, lambda current: Change(current, False))
+        await asyncio.sleep(150)
+        await location.purge()
+        await location.change(BOB, lambda current: Change((), False))
+        await location.change(CAROL, lambda current: Change((), False))
+
+    run(scenario())
+    assert told == [
+        (BOB, (PHONE,), (DESK, PHONE)),
+        (BOB, (DESK, PHONE), (DESK,)),
+        (BOB, (DESK,), ()),
+    ]
+
+
+def test_listener_is_not_told_what_was_not_committed(run: Run) -> None:
+    async def scenario() -> None:
+        table = Table()
+        table.broken = True
+        location = Location(table)
+        location.listener = lambda aor, old, new: pytest.fail("told")
+        with pytest.raises(Broken):
+            await location.change(BOB, adding(DESK))
+
+    run(scenario())

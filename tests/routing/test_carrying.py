@@ -1,6 +1,5 @@
 """What the carrier sends, and where: contacts, the outbound proxy, hosts of others (SPEC.md chapters 1 and 2)."""
 
-from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,12 +9,11 @@ from sipsilo.routing.carrier import CarrierSettings
 from sipsilo.sip.message import Request
 from sipsilo.sip.parser import parse_message
 from sipsilo.sip.uri import Aor
-from sipsilo.transaction.layer import Transactions
-from sipsilo.transaction.timers import TimerValues
 from tests.acceptance.agent import DOMAIN, Agent
 from tests.acceptance.programs import LOOPBACK, free_port
 from tests.acceptance.wire import Sip
 from tests.routing.post import MARK, PostOffice, run_office, run_with_proxy
+from tests.routing.quick import make_transactions_quick
 from tests.silo.samples import PLAIN, message
 
 REMINDER = "sip:reminder@example.org"
@@ -95,7 +93,7 @@ def test_proxy_that_cannot_be_reached_is_a_failure(uri: str) -> None:
 
 
 def test_silent_proxy_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipsilo.endpoint.Transactions", partial(Transactions, TimerValues(t1=0.01, t2=0.08, t4=0.1)))
+    make_transactions_quick(monkeypatch)
 
     async def scenario(office: PostOffice, proxy: Agent) -> None:
         proxy.on_message = lambda got: None

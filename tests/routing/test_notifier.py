@@ -1,7 +1,6 @@
 """Notices on their way to senders, over real sockets."""
 
 import asyncio
-from functools import partial
 
 import pytest
 
@@ -9,12 +8,11 @@ from sipsilo.formats import Format, parse_format
 from sipsilo.routing import notifier
 from sipsilo.routing.carrier import CarrierSettings
 from sipsilo.silo.notices import NoticeSettings
-from sipsilo.transaction.layer import Transactions
-from sipsilo.transaction.timers import TimerValues
 from tests.acceptance.agent import DOMAIN, Agent
 from tests.acceptance.programs import LOOPBACK
 from tests.acceptance.wire import Sip
 from tests.routing.post import MARK, PostOffice, run_office, run_with_proxy
+from tests.routing.quick import make_transactions_quick
 
 FROM = f"sip:registrar@{DOMAIN}"
 BOB = f"sip:bob@{DOMAIN}"
@@ -250,7 +248,7 @@ def test_contact_that_cannot_be_reached_is_counted(contact: str) -> None:
 
 
 def test_silence_is_waited_for_a_while_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipsilo.endpoint.Transactions", partial(Transactions, TimerValues(t1=0.01, t2=0.08, t4=0.1)))
+    make_transactions_quick(monkeypatch)
 
     async def scenario(office: PostOffice) -> None:
         alice = await office.phone()

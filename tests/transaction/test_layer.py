@@ -159,6 +159,19 @@ def test_a_stateless_response_has_the_same_tag_each_time() -> None:
     assert layer.stateless_response(request(call_id="other"), 503).to.tag != first.to.tag
 
 
+def test_a_transaction_that_is_forgotten_is_new_again() -> None:
+    layer = Transactions(limit=10)
+    transaction = received(layer, request())
+    layer.forget_server(transaction)
+    assert layer.server_count == 0
+    layer.forget_server(transaction)
+    # neither by its key nor as a twin over another path is it known
+    assert received(layer, request()) is not transaction
+    assert layer.receive_request(request(branch="z9hG4bK-other"), False, 1) is Verdict.MERGED
+    assert layer.advance(1e6)
+    assert layer.server_count == 0
+
+
 # -- limits
 
 

@@ -143,7 +143,7 @@ async def _transaction(connection: Connection, jobs: Sequence[Job]) -> Sequence[
             results = await operation.run(connection, [jobs[i].item for i in places])
             outcomes.update(zip(places, results, strict=True))
         await connection.commit()
-    except BaseException:
+    except Exception:  # not CancelledError: a server that does not answer would not answer ROLLBACK either
         await connection.rollback()
         raise
     return [outcomes[index] for index in range(len(jobs))]
