@@ -7,6 +7,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # More words for the command: make run ARGS="--listen udp:127.0.0.1:5070", make test ARGS=tests/sip
 ARGS   ?=
 CONFIG := $(wildcard sipsilo.toml)
+# What tests and bench start themselves, for tools/need.
+DATABASES := mariadbd=mariadb-server '/usr/lib/postgresql/*/bin/postgres=postgresql'
+KAMAILIO  := kamailio=kamailio '/usr/lib/*/kamailio/modules/db_mysql.so=kamailio-mysql-modules' \
+	'/usr/lib/*/kamailio/modules/db_postgres.so=kamailio-postgres-modules'
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench compiler
@@ -18,7 +22,7 @@ run: $(VENV)/.run ## start the server (with sipsilo.toml if there is one; data: 
 	@exec $(BIN)/sipsilo run $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
 
 test: $(VENV)/.dev ## run all tests (HYPOTHESIS_PROFILE=nightly: 100,000 examples each)
-	@tools/need sipp=sip-tester baresip=baresip-core sipsak=sipsak
+	@tools/need sipp=sip-tester baresip=baresip-core sipsak=sipsak $(DATABASES) $(KAMAILIO)
 	$(BIN)/pytest $(ARGS)
 
 check: $(VENV)/.dev ## look at the code: ruff, mypy --strict, the import contract
@@ -28,8 +32,7 @@ check: $(VENV)/.dev ## look at the code: ruff, mypy --strict, the import contrac
 	PYTHONPATH=src $(BIN)/lint-imports
 
 bench: compiler $(VENV)/.dev ## measure sipsilo beside Kamailio on this machine
-	@tools/need kamailio=kamailio mariadbd=mariadb-server \
-		'/usr/lib/*/kamailio/modules/db_mysql.so=kamailio-mysql-modules'
+	@tools/need $(DATABASES) $(KAMAILIO)
 	$(BIN)/python bench/compare.py $(ARGS)
 
 compiler:

@@ -1,8 +1,10 @@
 """Programs that the bench needs and processes that it starts; each is ended by its process id."""
 
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +25,22 @@ def find_program(name: str, package: str) -> str:
     if not found:
         raise BenchError(f"{name} is not installed: apt-get install {package}")
     return found
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free for UDP and for TCP.
+
+    It lies below those that the kernel gives out, so that no other socket takes it before its server does.
+    """
+    while True:
+        port = random.randrange(10_000, 32_000)
+        try:
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
 
 
 class Daemon:

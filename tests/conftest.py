@@ -1,9 +1,16 @@
-"""What all tests share: how hard Hypothesis tries (HYPOTHESIS_PROFILE=quick, the default, or nightly)."""
+"""What all tests share: how hard Hypothesis tries (HYPOTHESIS_PROFILE=quick, the default, or nightly), databases."""
 
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.databases import (  # noqa: F401  fixtures
+    fast_mariadb_server,
+    fast_postgresql_server,
+    mariadb_server,
+    postgresql_server,
+)
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 

@@ -39,11 +39,11 @@ class Reach:
         flow = self._registered_flow(binding)
         if flow is None:
             flow = await self._flow_to_uri(target, binding.received)
-        return await self._fitting(flow, request)
+        return await self.fitting(flow, request)
 
     async def flow_to_uri(self, uri: Uri, request: Request) -> Flow:
         """A flow to where a URI points, that takes this request. Raises FlowClosed, TooLarge."""
-        return await self._fitting(await self._flow_to_uri(uri, None), request)
+        return await self.fitting(await self._flow_to_uri(uri, None), request)
 
     def _registered_flow(self, binding: Binding) -> Flow | None:
         received = binding.received
@@ -73,8 +73,11 @@ class Reach:
                 failure = error
         raise failure or FlowClosed(f"{uri.host} has no address")
 
-    async def _fitting(self, flow: Flow, request: Request) -> Flow:
-        """§18.1.1 and SPEC.md chapter 4: a large request takes TCP where the peer does, else UDP as it is."""
+    async def fitting(self, flow: Flow, request: Request) -> Flow:
+        """A flow to the same peer that takes a request of this size. Raises TooLarge.
+
+        §18.1.1 and SPEC.md chapter 4: a large request takes TCP where the peer does, else UDP as it is.
+        """
         if flow.reliable:
             return flow
         size = len(request.to_bytes()) + VIA_SIZE

@@ -3,39 +3,36 @@
 import asyncio
 import gc
 import signal
-import socket
 import sys
 from collections.abc import Sequence
-from hashlib import blake2b
 from types import TracebackType
 from typing import Self
 
 import structlog
 import uvloop
 
+from sipsilo import wiring
 from sipsilo.config import Listen, Settings
 from sipsilo.endpoint import Endpoint
 from sipsilo.logs import configure_logging
-from sipsilo.reach import Reach
-from sipsilo.registrar.binding import RegistrarLimits
 from sipsilo.registrar.location import Location
-from sipsilo.registrar.register import Registrar
-from sipsilo.routing.carrier import ContactCarrier
 from sipsilo.routing.default import script as default_script
 from sipsilo.routing.identity import Identity
 from sipsilo.routing.load import load_script
-from sipsilo.routing.relay import Relay
 from sipsilo.routing.router import Router
 from sipsilo.routing.script import Script, ScriptError
 from sipsilo.routing.services import Services
 from sipsilo.silo.repository import RepositoryError
-from sipsilo.silo.silo import Silo, SiloSettings
+from sipsilo.storage.administration import open_schema
 from sipsilo.storage.bindings import BindingRepository
 from sipsilo.storage.engine import Engine
 from sipsilo.storage.messages import MessageRepository
 from sipsilo.storage.meta import silo_id
+from sipsilo.storage.opening import create_engine
+from sipsilo.storage.tables import Tables
+from sipsilo.storage.urls import parse_url, shown
 from sipsilo.transport.flow import Address
-from sipsilo.transport.layer import Limits, ListenPoint
+from sipsilo.transport.layer import ListenPoint
 
 __all__ = ["Script", "ScriptError", "Server", "StartError", "load_script", "run"]
 
@@ -57,10 +54,10 @@ class Server:
         self.listening: tuple[str, ...] = ()
         self._settings = settings
         self._script = default_script if script is None else script
-        self._engine = Engine(settings.msilo.db_url, settings.msilo.max_pending_stores)
+        self._engine: Engine | None = None
         self._endpoint: Endpoint | None = None
         self._router: Router | None = None
-        self._silo: Silo | None = None
+        self._services: Services | None = None
         self._purging: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -79,33 +76,54 @@ class Server:
     async def start(self) -> Sequence[str]:
         """Open database and sockets; the places where it listens. Raises StartError."""
         try:
-            self._engine.open()
-            messages = MessageRepository(self._engine, _node_id(self._settings))
-            await messages.start()
-            location = Location(BindingRepository(self._engine))
-            await location.load()
-            mark = await silo_id(self._engine)
-            endpoint = self._endpoint = self._open_endpoint()
-            services = self._services(endpoint, messages, location, mark)
-            router = self._router = Router(services)
-            self._silo = services.silo
-            endpoint.handler = router
-            if self._script.local is not None:
-                endpoint.onlooker = router.request_made
-            if self._script.events:
-                location.listener = router.bindings_changed
-            self.listening = tuple(
-                [await self._listen(endpoint, listen, services.identity) for listen in self._settings.server.listen]
-            )
-            await services.silo.start()
-            await router.start()
+            services, location = await self._open()
+            await self._go(services, location)
         except (RepositoryError, ScriptError) as error:
             raise StartError(str(error)) from error
         self._purging = asyncio.create_task(self._purge(location))
         return self.listening
 
+    async def _open(self) -> tuple[Services, Location]:
+        """The database, and all that stands on it."""
+        settings = self._settings
+        url = settings.msilo.db_url
+        schema = await open_schema(url, wiring.silo_names(settings))
+        engine = self._engine = create_engine(parse_url(url), settings.msilo.db_pool, settings.msilo.max_pending_stores)
+        await engine.open()
+        headers_are_text = schema.columns["extra_hdrs"].is_text
+        tables = Tables(schema.names, headers_are_text=headers_are_text)
+        messages = MessageRepository(
+            engine,
+            tables,
+            wiring.node_id(settings),
+            max_messages=settings.msilo.max_messages,
+            headers_are_text=headers_are_text,
+        )
+        await messages.start()
+        location = Location(BindingRepository(engine, tables))
+        await location.load()
+        endpoint = self._endpoint = self._open_endpoint()
+        mark = await silo_id(engine, tables)
+        services = self._services = wiring.services(settings, self._script, endpoint, messages, location, mark)
+        return services, location
+
+    async def _go(self, services: Services, location: Location) -> None:
+        """Let requests in, then begin what time does."""
+        assert self._endpoint is not None
+        router = self._router = Router(services)
+        self._endpoint.handler = router
+        if self._script.local is not None:
+            self._endpoint.onlooker = router.request_made
+        if self._script.events:
+            location.listener = router.bindings_changed
+        self.listening = tuple(
+            [await self._listen(self._endpoint, listen, services.identity) for listen in self._settings.server.listen]
+        )
+        await services.silo.start()
+        await router.start()
+
     def _open_endpoint(self) -> Endpoint:
-        return Endpoint(limits=_limits(self._settings))
+        return Endpoint(limits=wiring.limits(self._settings))
 
     async def _listen(self, endpoint: Endpoint, listen: Listen, identity: Identity) -> str:
         point = ListenPoint(listen.transport.upper(), Address(listen.host, listen.port), _advertised(listen))
@@ -117,21 +135,6 @@ class Server:
         if listen.advertise_host is not None:
             identity.add_address(Address(listen.advertise_host, listen.advertise_port or address.port))
         return f"{listen.transport}:{address}"
-
-    def _services(self, endpoint: Endpoint, messages: MessageRepository, location: Location, mark: str) -> Services:
-        settings = self._settings
-        reach = Reach(endpoint.transport, settings.msilo.max_udp_request)
-        carrier = ContactCarrier(endpoint, location, reach, mark, add_date=settings.msilo.add_date)
-        return Services(
-            script=self._script,
-            identity=Identity(settings.server.domains),
-            location=location,
-            registrar=Registrar(location, _registrar_limits(settings)),
-            carrier=carrier,
-            relay=Relay(endpoint, reach, settings.proxy.relay_timeout),
-            silo=Silo(messages, carrier, _silo_settings(settings)),
-            count=endpoint.counters.add,
-        )
 
     async def _purge(self, location: Location) -> None:
         while True:
@@ -149,50 +152,23 @@ class Server:
         if self._router is not None:
             self._router.stop()
         counts: dict[str, int] = {}
-        if self._endpoint is not None and self._silo is not None:
-            await asyncio.gather(self._endpoint.drain(timeout), self._silo.stop(timeout))
-            statistics = self._silo.statistics
-            counts = {
-                "stored_messages": statistics.stored_messages,
-                "dumped_messages": statistics.dumped_messages,
-                "failed_messages": statistics.failed_messages,
-            }
-        await self._engine.close()
+        if self._endpoint is not None and self._services is not None:
+            silo = self._services.silo
+            await asyncio.gather(self._endpoint.drain(timeout), silo.stop(timeout))
+            await self._services.notifier.close()
+            counts = silo.statistics.snapshot()
+        if self._engine is not None:
+            await self._engine.close()
         if self._endpoint is not None:
             await self._endpoint.close()
             counts |= self._endpoint.counters.snapshot()
         return counts
 
 
-def _limits(settings: Settings) -> Limits:
-    server = settings.server
-    return Limits(server.max_connections, server.max_connections_per_address, server.idle_timeout)
-
-
-def _registrar_limits(settings: Settings) -> RegistrarLimits:
-    registrar = settings.registrar
-    return RegistrarLimits(
-        registrar.default_expires, registrar.min_expires, registrar.max_expires, registrar.max_contacts
-    )
-
-
-def _silo_settings(settings: Settings) -> SiloSettings:
-    msilo = settings.msilo
-    return SiloSettings(msilo.expire_time, msilo.check_time, msilo.clean_period, msilo.parallel_deliveries)
-
-
 def _advertised(listen: Listen) -> str | None:
     if listen.advertise_host is None:
         return None
     return listen.advertise_host + (f":{listen.advertise_port}" if listen.advertise_port else "")
-
-
-def _node_id(settings: Settings) -> str:
-    """A name that survives restarts and that no other node has: two cannot listen on one address."""
-    if settings.server.node_id is not None:
-        return settings.server.node_id
-    places = " ".join(map(str, settings.server.listen))
-    return blake2b(f"{socket.gethostname()} {places}".encode(), digest_size=8).hexdigest()
 
 
 def run(settings: Settings, script: Script | None = None) -> int:
@@ -217,8 +193,8 @@ async def _serve(settings: Settings, script: Script | None) -> None:
         loop.add_signal_handler(number, stopping.set)
     try:
         listening = await server.start()
-        file = settings.msilo.db_url.removeprefix("sqlite:///")
-        print(f"sipsilo ready: {' '.join(listening)} keeps its data in {file}", file=sys.stderr, flush=True)
+        place = shown(settings.msilo.db_url).removeprefix("sqlite:///")
+        print(f"sipsilo ready: {' '.join(listening)} keeps its data in {place}", file=sys.stderr, flush=True)
         await stopping.wait()
     finally:
         counts = await server.stop()

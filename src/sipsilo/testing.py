@@ -98,11 +98,12 @@ class TestServer(Server):
 
     async def settled(self) -> None:
         """Wait for the end of the deliveries under way."""
-        assert self._silo is not None, "the server is not started"
+        assert self._services is not None, "the server is not started"
+        silo = self._services.silo
         owners = [aor for aor in (parse_uri(user).aor for user in self._users) if aor is not None]
         async with asyncio.timeout(PATIENCE):
             await asyncio.sleep(T1)
-            while any(self._silo.is_delivering(owner) for owner in owners):  # noqa: ASYNC110  it tells nobody
+            while any(silo.is_delivering(owner) for owner in owners):  # noqa: ASYNC110  it tells nobody
                 await asyncio.sleep(T1 / 5)
 
 

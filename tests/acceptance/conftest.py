@@ -5,20 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.database import Database, ServerDatabase
 from tests.acceptance.server import Server
 
 StartServer = Callable[..., Server]
+SERVERS = ("mariadb_server", "postgresql_server")
 
 
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
-    """Start a server; keyword arguments are tables of its settings, as in proxy={"relay_timeout": 5}."""
+    """Start a server on a `database`; keyword arguments are tables of its settings: proxy={"relay_timeout": 5}."""
     servers: list[Server] = []
 
-    def start(**settings: dict[str, object]) -> Server:
+    def start(database: Database | None = None, **settings: dict[str, object]) -> Server:
         folder = tmp_path / f"server{len(servers)}"
         folder.mkdir()
-        server = Server(folder, settings)
+        server = Server(folder, settings, database)
         servers.append(server)
         server.start()
         return server
@@ -27,6 +29,20 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     for server in servers:
         server.close()
         print(server.log)  # noqa: T201  pytest shows it when the test has failed
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def database(request: pytest.FixtureRequest) -> Iterator[Database | None]:
+    """For `start_server`: nothing, which makes it take an SQLite file, or a fresh database on a server.
+
+    Ask for it before `start_server`, so that it is dropped after the server's end.
+    """
+    if request.param == "sqlite":
+        yield None
+    else:
+        database = ServerDatabase(request.getfixturevalue(request.param))
+        yield database
+        database.drop()
 
 
 @pytest.fixture(scope="module")

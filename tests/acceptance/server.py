@@ -1,17 +1,16 @@
 """The real program as a process, with its settings, its database and its last words."""
 
-import contextlib
 import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.acceptance.agent import DOMAIN
+from tests.acceptance.database import Database, SqliteFile
 from tests.acceptance.programs import LOOPBACK, free_port, wait_until
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -20,25 +19,26 @@ Settings = Mapping[str, Mapping[str, object]]
 class Server:
     """One sipsilo on a free port of loopback, the same one for UDP and TCP and after each restart.
 
-    `settings` are tables of sipsilo.toml, laid over those that every test wants; `arguments` follow `sipsilo run`.
+    `settings` are tables of sipsilo.toml, laid over those that every test wants. Without a `database`: an SQLite file.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *arguments: str) -> None:
-        self._arguments = arguments
+    def __init__(self, folder: Path, settings: Settings, database: Database | None = None) -> None:
         self.port = free_port()
-        self.database = folder / "silo.db"
-        self._config = folder / "sipsilo.toml"
+        self.database = database or SqliteFile(folder)
+        self.config = folder / "sipsilo.toml"
         self._log = folder / "server.log"
         self._log.touch()
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
+        self.arguments: list[str] = []
+        """What the command gets beside its configuration."""
         self._write(settings)
 
     def _write(self, settings: Settings) -> None:
         address = f"{LOOPBACK}:{self.port}"
         tables: dict[str, dict[str, object]] = {
             "server": {"listen": [f"udp:{address}", f"tcp:{address}"], "domains": [DOMAIN, "localhost"]},
-            "msilo": {"db_url": "sqlite:///silo.db"},
+            "msilo": {"db_url": self.database.url},
             "proxy": {"relay_timeout": 1},
         }
         for name, table in settings.items():
@@ -48,7 +48,7 @@ class Server:
             lines.append(f"[{name}]")
             # The strings, numbers, booleans and lists of JSON are TOML as well.
             lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-        self._config.write_text("\n".join(lines) + "\n")
+        self.config.write_text("\n".join(lines) + "\n")
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -65,7 +65,7 @@ class Server:
         """Start the server and wait until it says that it is ready."""
         self._starts += 1
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SIPSILO_")}
-        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self._config), *self._arguments]
+        command = [sys.executable, "-m", "sipsilo", "run", "--config", str(self.config), *self.arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         wait_until(self._is_ready, "the server's ready line", 20)
@@ -103,8 +103,7 @@ class Server:
 
     def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         """Ask the server's database."""
-        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as connection:
-            return connection.execute(sql, values).fetchall()
+        return self.database.query(sql, *values)
 
     def bodies(self, owner: str = "") -> list[str]:
         """The bodies of all stored messages, or of one user's, in the order of their ids."""

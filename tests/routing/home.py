@@ -151,8 +151,8 @@ async def open_home(folder: Path, **changes: Any) -> AsyncIterator[Home]:
     server = Server(settings)
     try:
         udp, tcp = (int(place.rpartition(":")[2]) for place in await server.start())
-        assert server._silo is not None
-        home = Home(udp, tcp, database, server._silo)
+        assert server._services is not None
+        home = Home(udp, tcp, database, server._services.silo)
         try:
             yield home
         finally:

@@ -1,16 +1,14 @@
 """Stored messages on their way to contacts, over real sockets."""
 
 import asyncio
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from sipsilo.transaction.layer import Transactions
-from sipsilo.transaction.timers import TimerValues
 from tests.acceptance.agent import DOMAIN
 from tests.acceptance.programs import LOOPBACK, free_port
 from tests.routing.home import Home, answering, run_at_home, silent, texts, until
+from tests.routing.quick import make_transactions_quick
 
 
 async def store(home: Home, *bodies: str) -> None:
@@ -181,7 +179,7 @@ def test_contact_that_cannot_be_reached_does_not_block_another(tmp_path: Path, c
 def test_silent_contact_is_not_replaced_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have taken the message."""
     # Timer F is 0.64 s then
-    monkeypatch.setattr("sipsilo.endpoint.Transactions", partial(Transactions, TimerValues(t1=0.01, t2=0.08, t4=0.1)))
+    make_transactions_quick(monkeypatch)
 
     async def scenario(home: Home) -> None:
         await store(home, "one")

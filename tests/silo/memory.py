@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sipsilo.silo.message import NEVER, Attempt, StoredMessage
-from sipsilo.silo.repository import Busy, PageRequest, RepositoryError
+from sipsilo.silo.message import AT_REGISTRATION, NEVER, Attempt, StoredMessage
+from sipsilo.silo.repository import Busy, Gauges, PageRequest, QuotaFull, RepositoryError
 from sipsilo.sip.message import Response
 from sipsilo.sip.uri import Aor
 from tests.silo.samples import BOB, message, stored
@@ -19,12 +19,14 @@ COMMIT = 0.001
 
 
 class Tables:
-    """What all nodes see: messages by number, claims by owner (node and when it runs out), who is bound."""
+    """What all nodes see: messages by number, claims by owner (node and when it runs out), who is bound,
+    what each node has counted."""
 
     def __init__(self) -> None:
         self.messages: dict[int, StoredMessage] = {}
         self.claims: dict[Aor, tuple[str, float]] = {}
         self.bound: set[Aor] = set()
+        self.statistics: dict[str, dict[str, int]] = {}
         self.last_mid = 0
 
     def put(self, *bodies: str, owner: Aor = BOB, **changes: Any) -> list[int]:
@@ -49,15 +51,19 @@ class Tables:
 class MemoryRepository:
     """A `Repository` of one node. Operations named in `broken` raise, `lossy` ones do their work before."""
 
-    def __init__(self, tables: Tables | None = None, node: str = "one") -> None:
+    def __init__(self, tables: Tables | None = None, node: str = "one", max_messages: int = 0) -> None:
         self.tables = tables or Tables()
         self.broken: set[str] = set()
         self.lossy: set[str] = set()
         self.calls: list[str] = []
         self._node = node
+        self._max_messages = max_messages
 
     async def add(self, message: StoredMessage) -> int:
         await self._commit("add")
+        unexpired = [each for each in self._of(message.owner) if each.expires > time.time()]
+        if self._max_messages and len(unexpired) >= self._max_messages:
+            raise QuotaFull
         self.tables.last_mid += 1
         self.tables.messages[self.tables.last_mid] = message._replace(mid=self.tables.last_mid)
         return self._told("add", self.tables.last_mid)
@@ -75,7 +81,8 @@ class MemoryRepository:
         await self._commit("postpone")
         self._note(mid, attempt)
         for each in self._of(owner):
-            self._change(each.mid, next_try=max(each.next_try, attempt.next_try))
+            if each.send_time <= time.time():
+                self._change(each.mid, next_try=max(each.next_try, attempt.next_try))
 
     async def claim(self, request: PageRequest) -> list[StoredMessage] | Busy:
         await self._commit("claim")
@@ -83,7 +90,10 @@ class MemoryRepository:
         page = [
             each
             for each in self._of(request.owner)
-            if each.mid > request.after and each.expires > request.now and each.next_try <= due
+            if each.mid > request.after
+            and each.expires > request.now
+            and each.next_try <= due
+            and each.send_time <= request.now
         ][: request.limit]
         node, until = self.tables.claims.get(request.owner, (self._node, 0.0))
         if page and node != self._node and until >= request.now:
@@ -103,11 +113,11 @@ class MemoryRepository:
             if node == self._node:
                 self.tables.claims[owner] = (node, lease)
 
-    async def forget_retries(self, owner: Aor) -> None:
+    async def forget_retries(self, owner: Aor, now: float) -> None:
         await self._commit("forget_retries")
         for each in self._of(owner):
-            if each.next_try < NEVER:
-                self._change(each.mid, next_try=0)
+            if each.send_time <= now and 0 < each.next_try < NEVER:
+                self._change(each.mid, next_try=AT_REGISTRATION)
 
     async def waiting(self, now: float) -> list[Aor]:
         await self._commit("waiting")
@@ -130,6 +140,22 @@ class MemoryRepository:
             del self.tables.messages[mid]
         return len(expired)
 
+    async def adopt_reminders(self) -> None:
+        await self._commit("adopt_reminders")
+        for each in list(self.tables.messages.values()):
+            if each.send_time and each.next_try == 0:
+                self._change(each.mid, next_try=each.send_time)
+
+    async def gauges(self, now: float) -> Gauges:
+        await self._commit("gauges")
+        messages = self.tables.messages.values()
+        due = [each for each in messages if 0 < each.send_time <= now]
+        return Gauges(len(messages), len(due), min((each.received for each in messages), default=None))
+
+    async def publish(self, statistics: Mapping[str, int]) -> None:
+        await self._commit("publish")
+        self.tables.statistics[self._node] = dict(statistics)
+
     async def _commit(self, name: str) -> None:
         self.calls.append(name)
         await asyncio.sleep(COMMIT)
@@ -146,7 +172,7 @@ class MemoryRepository:
 
     def _note(self, mid: int, attempt: Attempt) -> None:
         number, next_try, status = attempt
-        self._change(mid, attempts=number, next_try=next_try, last_status=status)
+        self._change(mid, attempts=number, next_try=next_try, last_status=status, send_time=0)
 
     def _change(self, mid: int, **values: Any) -> None:
         self.tables.messages[mid] = self.tables.messages[mid]._replace(**values)

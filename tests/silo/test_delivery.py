@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from sipsilo.silo.delivery import DATABASE_PAUSE, LEASE, PAGE, Delivery, Reason
-from sipsilo.silo.message import NEVER
+from sipsilo.silo.message import AT_REGISTRATION, NEVER
 from sipsilo.silo.statistics import Statistics
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.uri import Aor
@@ -33,7 +33,7 @@ class Node:
         self.tables = self.repository.tables
         self.phones = phones or Phones()
         self.statistics = Statistics()
-        self.delivery = Delivery(self.repository, self.phones, self.statistics, parallel)
+        self.delivery = Delivery(self.repository, self.phones, self.statistics, parallel, time.time)
 
     async def deliver(self, reason: Reason = Reason.NEW_BINDING, owner: Aor = BOB) -> None:
         """Start, and wait for the end."""
@@ -166,7 +166,7 @@ def test_6xx_is_never_tried_again(run: Run) -> None:
         await asyncio.sleep(10_000)
         for reason in Reason:
             await node.deliver(reason)
-        await node.delivery.retry_due()
+        await node.delivery.retry_due(time.time())
         await node.ended()
         assert node.phones.bodies == ["one", "two"]
         assert node.tables.of("one").next_try == NEVER
@@ -181,11 +181,11 @@ def test_retry_comes_after_the_back_off(run: Run) -> None:
         await node.deliver()
         for _ in range(2):
             await asyncio.sleep(node.tables.of("one").next_try - time.time() - 1)
-            await node.delivery.retry_due()
+            await node.delivery.retry_due(time.time())
             await node.ended()
             tried = len(node.phones.sent)
             await asyncio.sleep(1)
-            await node.delivery.retry_due()
+            await node.delivery.retry_due(time.time())
             await node.ended()
             assert len(node.phones.sent) > tried
         assert node.phones.bodies == ["one", "one", "one", "two"]
@@ -533,9 +533,9 @@ def test_nothing_is_retried_for_an_owner_who_is_away(run: Run) -> None:
         await node.deliver()
         node.phones.away.add(BOB)
         await asyncio.sleep(60)
-        await node.delivery.retry_due()
+        await node.delivery.retry_due(time.time())
         await node.ended()
-        assert {each.next_try for each in node.tables.messages.values()} == {0}
+        assert {each.next_try for each in node.tables.messages.values()} == {AT_REGISTRATION}
         assert await node.repository.next_due(time.time()) is None
         assert node.phones.bodies == ["one"]
         # even a refresh tries at once then: it is a return
@@ -623,5 +623,84 @@ def test_stop_with_nothing_to_do(run: Run) -> None:
     async def scenario() -> None:
         await Node().delivery.stop(10)
         assert asyncio.get_running_loop().time() == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("limit", [1, 3, PAGE, PAGE + 1, 2 * PAGE, 2 * PAGE + 5, 1000])
+def test_no_more_than_the_limit_is_sent(run: Run, limit: int) -> None:
+    """Guide chapter 1.4.2, maxmsg: the oldest ones."""
+
+    async def scenario() -> None:
+        node = Node()
+        node.phones.takes = 0.01
+        bodies = [f"{number}" for number in range(2 * PAGE + 10)]
+        node.tables.put(*bodies)
+        node.delivery.start(BOB, Reason.NEW_BINDING, limit)
+        await node.ended()
+        assert node.phones.bodies == bodies[:limit]
+        assert node.tables.bodies() == bodies[limit:]
+        assert node.tables.claims == {}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [(2, None, 10), (2, 3, 5), (None, 2, 10), (None, None, 10), (8, 5, 10)],
+)
+def test_limits_of_two_who_ask(run: Run, first: int | None, then: int | None, expected: int) -> None:
+    async def scenario() -> None:
+        node = Node()
+        node.tables.put(*map(str, range(10)))
+        node.delivery.start(BOB, Reason.NEW_BINDING, first)
+        await asyncio.sleep(0.5)
+        node.delivery.start(BOB, Reason.REFRESH, then)
+        await node.ended()
+        assert len(node.phones.sent) == expected
+
+    run(scenario())
+
+
+def test_of_several_who_ask_meanwhile_the_most_is_sent(run: Run) -> None:
+    async def scenario() -> None:
+        for asked, expected in (([2, 4, 3], 5), ([2, None, 3], 10)):
+            node = Node()
+            node.tables.put(*map(str, range(10)))
+            node.delivery.start(BOB, Reason.NEW_BINDING, 1)
+            await asyncio.sleep(0.5)
+            for limit in asked:
+                node.delivery.start(BOB, Reason.REFRESH, limit)
+            await node.ended()
+            assert len(node.phones.sent) == expected
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("operation", ["claim", "delete"])
+def test_limit_holds_when_the_database_is_back(run: Run, operation: str) -> None:
+    async def scenario() -> None:
+        node = Node()
+        node.tables.put("one", "two", "three")
+        node.repository.broken = {operation}
+        node.delivery.start(BOB, Reason.NEW_BINDING, 2)
+        await node.ended()
+        node.repository.broken = set()
+        await asyncio.sleep(DATABASE_PAUSE + 5)
+        await node.ended()
+        assert node.phones.bodies == ["one", "two"]
+
+    run(scenario())
+
+
+def test_limit_holds_when_another_node_is_done(run: Run) -> None:
+    async def scenario() -> None:
+        node = Node()
+        node.tables.put("one", "two")
+        node.tables.claims[BOB] = ("other", time.time() + 3)
+        node.delivery.start(BOB, Reason.NEW_BINDING, 1)
+        await asyncio.sleep(10)
+        await node.ended()
+        assert node.phones.bodies == ["one"]
 
     run(scenario())

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipsilo.silo.message import Attempt, NotStorable, StoredMessage
+from sipsilo.silo.message import AS_IT_IS, Attempt, NotStorable, StoredMessage, StoreOptions
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.message import Request
 from sipsilo.sip.parser import parse_message
@@ -332,12 +333,21 @@ def test_what_does_not_fit_a_column_is_refused(width: int, kept: Callable[[int],
         message('Content-Type: text/plain;x="\udcff"'),
         message(PLAIN, call_id="\udcff"),
         message(body=b"no Content-Type"),
+        # PostgreSQL holds no NUL; RFC 3261 §25.1 allows it in quoted pairs
+        message(PLAIN, source='"a\\\0" <sip:alice@example.org>;tag=1'),
+        message(PLAIN, target='"a\\\0" <sip:bob@example.org>'),
+        message('Content-Type: text/plain;x="a\\\0"'),
     ],
 )
 def test_what_cannot_be_kept_is_refused(request_: Request) -> None:
     with pytest.raises(NotStorable) as caught:
         stored(request_)
     assert caught.value.status == 400
+
+
+def test_nul_in_a_header_of_no_column_is_kept() -> None:
+    line = 'X-Own: "a\\\0"'
+    assert line in [entry[2] for entry in delivered(stored(message(PLAIN, line))).fields]
 
 
 @pytest.mark.parametrize("content_type", ["text", "text/", "/plain", "text/plain; x=", "text/plain, text/html"])
@@ -352,3 +362,113 @@ def test_row_of_another_program_can_be_delivered_whatever_its_type(content_type:
     """Kamailio's ctype is 32 characters wide, and MariaDB may have cut what did not fit."""
     kept = stored()._replace(content_type=content_type)
     assert delivered(kept, add_date=True).get("content-type") == content_type
+
+
+# -- reminders
+
+
+def reminder(seconds: int, *headers: str, lifetime: int = 3600) -> StoredMessage:
+    options = StoreOptions(send_time=NOW + seconds)
+    return StoredMessage.from_request(message(PLAIN, *headers), BOB, NOW + 0.9, lifetime, options=options)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expires", "expected"),
+    [
+        (1000, None, 1000 + 3600),
+        (10**7, None, 10**7 + 3600),
+        (1000, "60", 1000 + 60),
+        (1000, "7200", 1000 + 3600),
+        (1000, "soon", 1000 + 3600),
+        # overdue: it is sent at once, and has its life before it
+        (-1000, None, 3600),
+        (-(10**6), "60", 60),
+        (1000, "0", None),
+    ],
+)
+def test_expiry_of_a_reminder_counts_from_its_time(seconds: int, expires: str | None, expected: int | None) -> None:
+    headers = [] if expires is None else [f"Expires: {expires}"]
+    if expected is None:
+        with pytest.raises(NotStorable) as caught:
+            reminder(seconds, *headers)
+        assert caught.value.status == 480
+    else:
+        kept = reminder(seconds, *headers)
+        assert kept.expires == NOW + expected
+        assert kept.next_try == kept.send_time == NOW + seconds
+
+
+def test_reminder_comes_from_its_own_address() -> None:
+    kept = reminder(1000)
+    copy = kept.to_request("sip:b@h", "1@s", "t", add_date=True, reminder="sip:reminder@example.org")
+    assert copy.get("from") == "<sip:reminder@example.org>;tag=t"
+    assert copy.get("to") == "<sip:bob@example.org>"
+    assert copy.body == f"[Reminder message - {time.ctime(NOW)}] Hi".encode()
+
+
+@pytest.mark.parametrize(("kept", "uri"), [(reminder(1000), ""), (stored(), "sip:reminder@example.org")])
+def test_what_is_no_reminder_comes_from_its_sender(kept: StoredMessage, uri: str) -> None:
+    copy = kept.to_request("sip:b@h", "1@s", "t", add_date=True, reminder=uri)
+    assert copy.from_.uri_text == "sip:alice@example.org"
+    assert copy.body == PREFIX + b"Hi"
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [("UTC", "Wed Nov 18 11:06:40 2026"), ("Asia/Tokyo", "Wed Nov 18 20:06:40 2026")],
+)
+def test_time_in_the_body_is_of_the_servers_zone(zone: str, expected: str) -> None:
+    copy = stored().to_request("sip:b@h", "1@s", "t", add_date=True, zone=ZoneInfo(zone))
+    assert copy.body == f"[Offline message - {expected}] Hi".encode()
+
+
+# -- what a script, or another program, adds
+
+
+def test_each_kept_line_has_its_end() -> None:
+    """Kamailio puts the column into its messages as it is."""
+    assert stored(message(PLAIN, "X-A: 1", "X-B:2")).headers == b"X-A: 1\r\nX-B: 2\r\n"
+    assert stored().headers == b""
+
+
+@pytest.mark.parametrize(
+    ("headers", "lines"),
+    [
+        (b"X-A: 1\r\nX-B: 2\r\n", ["X-A: 1", "X-B: 2"]),
+        (b"X-A: 1\r\nX-B: 2", ["X-A: 1", "X-B: 2"]),
+        (b"X-A:1\nX-B: 2\n", ["X-A: 1", "X-B: 2"]),
+        (b"X-A: 1\r\n\r\nbody", ["X-A: 1"]),
+        (b"\r\n", []),
+        (b"nonsense\r\nX-A: 1\r\n: 2\r\n", ["X-A: 1"]),
+        # what we write ourselves stands there once
+        (b"From: <sip:eve@example.org>\r\nv: x\r\nContent-Length: 9\r\nX-A: 1\r\n", ["X-A: 1"]),
+    ],
+)
+def test_rows_of_other_programs_are_read(headers: bytes, lines: list[str]) -> None:
+    copy = delivered(stored()._replace(headers=headers))
+    usual = [entry[2] for entry in delivered(stored()).fields]
+    assert [entry[2] for entry in copy.fields if entry[2] not in usual] == lines
+    assert len(copy.get_all("from")) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (StoreOptions(extra_headers="no header line"), 500),
+        (StoreOptions(extra_headers="X-A: 1\r\n\r\nX-B: 2\r\n"), 500),
+        (StoreOptions(extra_headers="X-A: 1\r\nFrom: <sip:eve@example.org>\r\n"), 500),
+        (StoreOptions(extra_headers="l: 5"), 500),
+        (StoreOptions(source="alice"), 400),
+        (StoreOptions(source="<sip:a b>"), 400),
+        (StoreOptions(destination='"Bob <sip:bob@example.org>'), 400),
+        (StoreOptions(source="sip:" + "a" * 300 + "@example.org"), 513),
+    ],
+)
+def test_what_a_script_must_not_say(options: StoreOptions, status: int) -> None:
+    with pytest.raises((NotStorable, SipError)) as caught:
+        StoredMessage.from_request(message(PLAIN), BOB, NOW, 3600, options=options)
+    assert caught.value.status == status
+
+
+def test_nothing_said_changes_nothing() -> None:
+    assert StoredMessage.from_request(message(PLAIN), BOB, NOW, 3600, options=AS_IT_IS) == stored()

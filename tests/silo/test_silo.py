@@ -8,17 +8,19 @@ from itertools import pairwise
 import pytest
 
 from sipsilo.silo.delivery import LEASE
-from sipsilo.silo.message import NOT_TRIED, Attempt, NotStorable
+from sipsilo.silo.message import NOT_TRIED, Attempt, NotStorable, StoreOptions
 from sipsilo.silo.outcome import failed_attempt
 from sipsilo.silo.repository import RepositoryError
 from sipsilo.silo.silo import PURGE_AT_ONCE, Silo, SiloSettings
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.uri import Aor
-from tests.loop import run_in_virtual_time
+from tests.loop import START, run_in_virtual_time
 from tests.silo.memory import MemoryRepository, Phones
 from tests.silo.samples import ALICE, BOB, PLAIN, message
 
 Run = Callable[[Coroutine[object, object, None]], None]
+
+START_TIME = int(START)
 
 
 @pytest.fixture
@@ -29,12 +31,12 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 class Home:
     """A silo with its database and its phones; nobody is there at first."""
 
-    def __init__(self, phones: Phones | None = None, **settings: float) -> None:
-        self.repository = MemoryRepository()
+    def __init__(self, phones: Phones | None = None, max_messages: int = 0, **settings: object) -> None:
+        self.repository = MemoryRepository(max_messages=max_messages)
         self.tables = self.repository.tables
         self.phones = phones or Phones()
         self.phones.away = {ALICE, BOB}
-        self.silo = Silo(self.repository, self.phones, SiloSettings(**settings))  # type: ignore[arg-type]
+        self.silo = Silo(self.repository, self.phones, SiloSettings(**settings), time.time)  # type: ignore[arg-type]
 
     async def __aenter__(self) -> "Home":
         await self.silo.start()
@@ -340,5 +342,107 @@ def test_stop_ends_everything(run: Run) -> None:
         home.register()
         await asyncio.sleep(1000)
         assert len(home.repository.calls) == asked
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("options", [StoreOptions(), StoreOptions(send_time=START_TIME + 100)])
+def test_full_quota_is_told(run: Run, options: StoreOptions) -> None:
+    """SPEC.md chapter 2: 480; what has expired does not count."""
+
+    async def scenario() -> None:
+        async with Home(max_messages=2, reminder="sip:r@example.org", send_time=60) as home:
+            home.tables.put("expired", expires=int(time.time()))
+            await home.store("one")
+            await home.store("two")
+            with pytest.raises(NotStorable) as caught:
+                await home.silo.store(message(PLAIN), BOB, options=options)
+            assert caught.value.status == 480
+            assert home.silo.statistics.stored_messages == 2
+            assert home.tables.bodies() == ["expired", "one", "two"]
+            await home.silo.store(message(PLAIN), ALICE)
+
+    run(scenario())
+
+
+def test_what_a_script_says_of_a_message_is_kept(run: Run) -> None:
+    async def scenario() -> None:
+        async with Home() as home:
+            options = StoreOptions(
+                source='"Carol" <sip:carol@example.org;x=y>;tag=1',
+                destination="sip:team@example.org;x=y",
+                extra_headers="X-One: 1\r\nX-Two: 2\r\n",
+            )
+            mid = await home.silo.store(message(PLAIN, "X-Own: yes"), BOB, NOT_TRIED, options)
+            kept = home.tables.messages[mid]
+            assert (kept.source_name, kept.source) == ('"Carol"', "sip:carol@example.org;x=y")
+            assert (kept.destination_name, kept.destination) == ("", "sip:team@example.org;x=y")
+            assert kept.headers == b"X-Own: yes\r\nX-One: 1\r\nX-Two: 2\r\n"
+
+    run(scenario())
+
+
+def test_no_more_than_a_limit_is_delivered(run: Run) -> None:
+    async def scenario() -> None:
+        async with Home() as home:
+            home.phones.away.clear()
+            home.tables.put("one", "two", "three")
+            home.silo.deliver(BOB, new_binding=True, limit=2)
+            await asyncio.sleep(10)
+            assert home.phones.bodies == ["one", "two"]
+
+    run(scenario())
+
+
+def test_what_is_stored_in_a_back_off_waits_for_its_end(run: Run) -> None:
+    """Also after a restart, when nobody remembers the back-off."""
+
+    async def scenario() -> None:
+        async with Home(Phones(one=[408])) as home:
+            await home.store("one")
+            home.register()
+            await asyncio.sleep(2)
+            await home.store("two")
+            assert home.tables.of("two").next_try == home.tables.of("one").next_try > time.time() + 20
+            assert home.tables.of("two").attempts == 0
+
+    run(scenario())
+
+
+def test_statistics_are_published_when_they_change(run: Run) -> None:
+    async def scenario() -> None:
+        async with Home(Phones(two=[415])) as home:
+            await asyncio.sleep(1.5)
+            assert home.tables.statistics["one"] == dict.fromkeys(home.silo.statistics.snapshot(), 0)
+            await home.store("one")
+            await home.store("two")
+            await asyncio.sleep(1.5)
+            assert home.tables.statistics["one"]["stored_messages"] == 2
+            published = home.repository.calls.count("publish")
+            await asyncio.sleep(500)
+            assert home.repository.calls.count("publish") == published
+            home.register()
+            await asyncio.sleep(5)
+            assert home.tables.statistics["one"] == {
+                "stored_messages": 2,
+                "dumped_messages": 1,
+                "failed_messages": 1,
+                "dumped_reminders": 0,
+                "failed_reminders": 0,
+            }
+
+    run(scenario())
+
+
+def test_statistics_are_published_at_the_end(run: Run) -> None:
+    async def scenario() -> None:
+        async with Home() as home:
+            await asyncio.sleep(1.1)
+            await home.store("one")
+            home.repository.broken = {"publish"}
+            await asyncio.sleep(10)
+            assert home.tables.statistics["one"]["stored_messages"] == 0
+            home.repository.broken = set()
+        assert home.tables.statistics["one"]["stored_messages"] == 1
 
     run(scenario())

@@ -5,15 +5,17 @@ import sys
 
 import uvloop
 
-from sipsilo.storage.engine import Engine
 from sipsilo.storage.messages import MessageRepository
+from sipsilo.storage.opening import create_engine
+from sipsilo.storage.tables import Tables
+from sipsilo.storage.urls import parse_url
 from tests.storage.samples import message
 
 
 async def add_forever(url: str) -> None:
-    engine = Engine(url)
-    engine.open()
-    repository = MessageRepository(engine, "one")
+    engine = create_engine(parse_url(url), connections=2, max_pending=1000)
+    await engine.open()
+    repository = MessageRepository(engine, Tables(), "one")
 
     async def add_one_after_the_other() -> None:
         while True:

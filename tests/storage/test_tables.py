@@ -1,12 +1,13 @@
 """The tables (SPEC.md chapter 5)."""
 
 import sqlite3
-from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 from sipsilo.silo.message import Attempt
-from sipsilo.storage.engine import Operation
 from tests.loop import run
-from tests.storage.conftest import Database, Node
+from tests.storage.conftest import Database, Node, SqliteDatabase
 from tests.storage.samples import BOB, NOW, binding, message, page
 
 
@@ -38,16 +39,6 @@ def test_second_start_leaves_the_tables_as_they_are(database: Database) -> None:
     run(scenario())
 
 
-class Trace(Operation[list[str], None]):
-    """Writes down the SQL that runs from now on."""
-
-    rank = 0
-
-    def run(self, connection: sqlite3.Connection, items: Sequence[list[str]]) -> Sequence[None]:
-        connection.set_trace_callback(items[0].append)
-        return [None]
-
-
 async def work(node: Node) -> None:
     """Every statement but the one of the start."""
     mid = await node.messages.add(message())
@@ -56,26 +47,39 @@ async def work(node: Node) -> None:
     await node.messages.postpone(BOB, mid, Attempt(1, 1, 408))
     await node.messages.due(NOW, 10)
     await node.messages.next_due(NOW)
-    await node.messages.forget_retries(BOB)
+    await node.messages.forget_retries(BOB, NOW)
     await node.messages.renew(NOW)
     await node.messages.release(BOB)
     await node.messages.delete(mid)
     await node.messages.purge(NOW, 10)
     await node.bindings.replace(BOB, (binding(),))
     await node.bindings.purge(NOW)
+    await node.messages.adopt_reminders()
+    await node.messages.publish({"stored_messages": 1})
 
 
-def test_no_statement_reads_all_that_is_stored(database: Database) -> None:
+def test_no_statement_reads_all_that_is_stored(
+    sqlite_database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is due costs, not what is stored."""
     statements: list[str] = []
 
+    def connect(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = sqlite3_connect(*args, **options)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    sqlite3_connect = sqlite3.connect
+
     async def scenario() -> None:
-        async with database.node() as node:
-            await node.engine.submit(Trace(), statements)
-            await work(node)
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", connect)
+            async with sqlite_database.node() as node:
+                statements.clear()
+                await work(node)
 
     run(scenario())
     asked = {sql for sql in statements if sql.split()[0] in ("SELECT", "UPDATE", "DELETE")}
     assert len(asked) >= 12
-    plans = [(sql, step[3]) for sql in asked for step in database.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    plans = [(sql, step[3]) for sql in asked for step in sqlite_database.execute(f"EXPLAIN QUERY PLAN {sql}")]
     assert not [(sql, step) for sql, step in plans if step.startswith("SCAN")]

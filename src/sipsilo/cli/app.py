@@ -6,9 +6,13 @@ import typer
 
 from sipsilo import __version__
 from sipsilo.cli.check import check
+from sipsilo.cli.db import app as db
 from sipsilo.cli.listen import listen
+from sipsilo.cli.remind import remind
+from sipsilo.cli.reminders import app as reminders
 from sipsilo.cli.run import run
 from sipsilo.cli.send import send
+from sipsilo.cli.stats import stats
 
 app = typer.Typer(
     name="sipsilo",
@@ -21,6 +25,10 @@ app.command()(run)
 app.command()(check)
 app.command()(send)
 app.command()(listen)
+app.command()(remind)
+app.add_typer(reminders)
+app.command()(stats)
+app.add_typer(db)
 
 
 def _print_version(wanted: bool) -> None:

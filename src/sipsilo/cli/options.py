@@ -42,6 +42,21 @@ def script_or_exit(path: Path) -> "Script":
         fail(str(error))
 
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="The server's configuration file (TOML).", show_default=False),
+]
+DbUrlOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The database, whatever the configuration says.", show_default=False),
+]
+
+
+def settings_for_database(config: Path | None, db_url: str | None) -> Settings:
+    """The settings with the database that is meant; or every mistake, and exit code 1."""
+    return settings_or_exit(config, {} if db_url is None else {"--db-url": db_url})
+
+
 def settings_or_exit(path: Path | None, flags: Mapping[str, str | Sequence[str]]) -> Settings:
     """The settings of file, environment and flags; or every mistake in a line of its own, and exit code 1."""
     try:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from sipsilo.config.errors import ConfigError, Mistake
-from sipsilo.config.settings import PARAMETERS, SECTIONS, Name, Settings
+from sipsilo.config.settings import COLUMN_PARAMETERS, OWN_COLUMNS, PARAMETERS, SECTIONS, Msilo, Name, Settings
 from sipsilo.config.sources import Entry, environment_entries, file_entries, flag_entries
 
 _DB_URL = ("msilo", "db_url")
@@ -46,7 +46,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str], flags: Mapping[
             mistakes += [_mistake(item, details) for details in error.errors()]
     settings = Settings(**{section: cls(**values[section]) for section, cls in SECTIONS.items()})
 
-    for names, problem in _contradictions(settings):
+    for names, problem in (*_contradictions(settings), *_silo_contradictions(settings.msilo)):
         if doubtful.isdisjoint(names):
             place = next(chosen[name] for name in names if name in chosen)
             mistakes.append(Mistake(place.where, problem))
@@ -78,8 +78,32 @@ def _contradictions(settings: Settings) -> Iterator[tuple[tuple[Name, ...], str]
         )
 
 
+def _silo_contradictions(msilo: Msilo) -> Iterator[tuple[tuple[Name, ...], str]]:
+    """The same of what the silo's parameters say of notices, tables and columns."""
+    if msilo.offline_message is not None and msilo.content_type_hdr is None:
+        yield (
+            (("msilo", "offline_message"),),
+            "set without content_type_hdr;"
+            r' accepted: with msilo.content_type_hdr, such as "Content-Type: text/plain\r\n"',
+        )
+    if msilo.db_table.lower().startswith("sipsilo_"):
+        yield (("msilo", "db_table"),), f"{msilo.db_table} is a name that our own tables have; accepted: another one"
+    taken: dict[str, str] = {}
+    for name in COLUMN_PARAMETERS:
+        column = msilo.columns[name].lower()  # case makes no difference to most databases
+        if column in OWN_COLUMNS:
+            yield (("msilo", name),), f"{column} is a column of our own; accepted: another name"
+        elif column in taken:
+            names: tuple[Name, ...] = (("msilo", name), ("msilo", taken[column]))
+            yield names, f"{name} and {taken[column]} are both {column}; accepted: a column of its own for each"
+        taken.setdefault(column, name)
+
+
 def _with_absolute_db_url(settings: Settings, base: Path) -> Settings:
-    file = os.path.abspath(base / settings.msilo.db_url.removeprefix("sqlite:///"))
+    scheme, _, file = settings.msilo.db_url.partition(":///")
+    if scheme != "sqlite":
+        return settings
+    file = os.path.abspath(base / file)
     return replace(settings, msilo=replace(settings.msilo, db_url=f"sqlite:///{file}"))
 
 

@@ -17,7 +17,7 @@ from sipsilo.routing.relay import OF_OUR_MAKING, Plan, Relayed, Target, next_hop
 from sipsilo.routing.script import Route, run_route
 from sipsilo.routing.services import Services
 from sipsilo.routing.stored import ACCEPTED, NOBODY, UNAVAILABLE, Stored
-from sipsilo.routing.variables import Scope
+from sipsilo.routing.variables import Scope, value
 from sipsilo.silo.message import NOT_TRIED, Attempt, NotStorable
 from sipsilo.silo.outcome import failed_attempt
 from sipsilo.silo.repository import RepositoryError
@@ -348,21 +348,17 @@ class Request(Scope):
         `owner`: the URI of whose it is. Without it: the Request-URI, or what that was before `lookup`, if it is
         an address of record of ours; else the To URI. True only once it is committed.
         """
-        return await self._store(self._default_owner() if owner is None else owner_of(owner), self.message)
+        return await self._store(self._default_owner() if owner is None else owner_of(owner))
 
     async def m_store_addrs(self, owner: str, src: str, dst: str) -> Stored:
         """Keep a MESSAGE as one from `src` to `dst`, both URIs (Kamailio's function)."""
-        message = self.message.copy()
-        tag = message.from_.tag
-        message.set("From", f"<{parse_uri(src)}>" + (f";tag={tag}" if tag else ""))
-        message.set("To", f"<{parse_uri(dst)}>")
-        return await self._store(owner_of(owner), message)
+        return await self._store(owner_of(owner), str(parse_uri(src)), str(parse_uri(dst)))
 
     def _default_owner(self) -> Aor | None:
         owner = self._owner or parse_uri(self._uri).aor
         return owner if self._services.identity.owns(owner) else self._message.to.uri.aor
 
-    async def _store(self, owner: Aor | None, message: sip.Request) -> Stored:
+    async def _store(self, owner: Aor | None, source: str = "", destination: str = "") -> Stored:
         if self.method != "MESSAGE":
             return self._not_stored(Stored(405, "Method Not Allowed", (ALLOW,)))
         if self.is_composing:
@@ -372,7 +368,8 @@ class Request(Scope):
         # What the relay has shown is true of those to whom it went.
         tried = owner == self._owner or self._owner is None
         try:
-            mid = await self._services.silo.store(message, owner, self._attempt if tried else NOT_TRIED)
+            options = self._services.storing.options(self, source, destination)
+            mid = await self._services.silo.store(self.message, owner, self._attempt if tried else NOT_TRIED, options)
         except NotStorable as refusal:
             return self._not_stored(Stored(refusal.status, refusal.reason))
         except SipError as error:
@@ -385,7 +382,17 @@ class Request(Scope):
             for branch in self._silent:
                 branch.add_done_callback(lambda task: _relayed_late(task, silo, mid))
             self._silent = _NOTHING
+        if not options.send_time:
+            self._notify(owner)
         return ACCEPTED
+
+    def _notify(self, owner: Aor) -> None:
+        """Tell the sender that the recipient is away, unless the script says not to or the recipient is just back."""
+        flag = self._services.storing.skip_notification_flag
+        if (flag is None or not self.is_flag_set(flag)) and not self._services.silo.is_delivering(owner):
+            self._services.notifier.notify(
+                self.message, self._transaction.flow, owner, lambda variable: value(self, variable)
+            )
 
     def _not_stored(self, stored: Stored) -> Stored:
         log.info("not stored", call_id=self.call_id, reason=f"{stored.status} {stored.reason}")
@@ -413,9 +420,9 @@ class Request(Scope):
         return True
 
     def _can_take(self, owner: Aor) -> bool:
-        """Whether the owner has a contact for MESSAGEs, and a REGISTER leaves one bound (SPEC.md chapter 2)."""
+        """Whether there is a way to the owner, and a REGISTER leaves a contact for MESSAGEs bound (SPEC.md chapter 2)."""
         if self.method != "REGISTER":
-            return self._services.carrier.is_bound(owner)
+            return self._services.carrier.has_way_to(owner)
         if self._message.get("contact") is None or self._final >= 300:
             return False
         if self._registered is not None:

@@ -7,8 +7,10 @@ from sipsilo.registrar.location import Location
 from sipsilo.registrar.register import Registrar
 from sipsilo.routing.carrier import ContactCarrier
 from sipsilo.routing.identity import Identity
+from sipsilo.routing.notifier import Notifier
 from sipsilo.routing.relay import Relay
 from sipsilo.routing.script import Script
+from sipsilo.routing.storing import StoreParameters
 from sipsilo.silo.silo import Silo
 
 
@@ -23,4 +25,6 @@ class Services:
     carrier: ContactCarrier
     relay: Relay
     silo: Silo
+    storing: StoreParameters
+    notifier: Notifier
     count: Callable[[str], None]

@@ -110,6 +110,11 @@ class Scope:
         return self._avp
 
     @property
+    def has_avps(self) -> bool:
+        """Whether any such variable has been set."""
+        return self._avp is not None
+
+    @property
     def var(self) -> dict[str, Any]:
         """More of them, as `$var(name)`."""
         if self._var is None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from enum import Enum, auto
-from math import inf
+from sys import maxsize
 from typing import Protocol
 
 import structlog
@@ -55,23 +56,41 @@ class Reason(Enum):
 
 
 class _Flush:
-    """A delivery under way. `wanted`: another pass was asked for meanwhile; `left`: how many messages it may send."""
+    """A delivery under way. `wanted`: another pass is asked for, of `limit` messages at most (None: of all)."""
 
-    __slots__ = ("ignore_backoff", "left", "wanted")
+    __slots__ = ("ignore_backoff", "limit", "wanted")
 
-    def __init__(self, ignore_backoff: bool, left: float) -> None:
+    def __init__(self, ignore_backoff: bool, limit: int | None) -> None:
         self.wanted = True
         self.ignore_backoff = ignore_backoff
-        self.left = left
+        self.limit = limit
+
+    def ask(self, ignore_backoff: bool, limit: int | None) -> None:
+        """One more pass; of what several ask for meanwhile, the most."""
+        if self.wanted and self.limit is not None and limit is not None:
+            limit = max(limit, self.limit)
+        elif self.wanted:
+            limit = None
+        self.wanted = True
+        self.limit = limit
+        self.ignore_backoff |= ignore_backoff
 
 
 class Delivery:
     """Delivers what is stored. At most one flush an owner, at most `parallel` flushes at a time."""
 
-    def __init__(self, repository: Repository, carrier: Carrier, statistics: Statistics, parallel: int) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        carrier: Carrier,
+        statistics: Statistics,
+        parallel: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._repository = repository
         self._carrier = carrier
         self._statistics = statistics
+        self._clock = clock
         self._slots = asyncio.Semaphore(parallel)
         self._flushes: dict[Aor, _Flush] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,17 +109,16 @@ class Delivery:
         """How many flushes there are."""
         return len(self._flushes)
 
-    def start(self, owner: Aor, reason: Reason, limit: float = inf) -> None:
+    def start(self, owner: Aor, reason: Reason, limit: int | None = None) -> None:
         """Deliver what the owner has, or `limit` messages of it; if that is under way, look once more at its end."""
         if self._stopping or self._is_postponed(owner, reason):
             return
+        ignore_backoff = reason is Reason.NEW_BINDING
         flush = self._flushes.get(owner)
         if flush is not None:
-            flush.wanted = True
-            flush.left = max(flush.left, limit)
-            flush.ignore_backoff |= reason is Reason.NEW_BINDING
+            flush.ask(ignore_backoff, limit)
             return
-        self._flushes[owner] = _Flush(reason is Reason.NEW_BINDING, limit)
+        self._flushes[owner] = _Flush(ignore_backoff, limit)
         task = asyncio.create_task(self._run(owner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -109,17 +127,23 @@ class Delivery:
         until = self._postponed.get(owner)
         if until is None:
             return False
-        if reason in (Reason.STORED, Reason.REFRESH) and time.time() < until:
-            return True
+        if reason is not Reason.NEW_BINDING and self._clock() < until:
+            # a reminder is due in a back-off: it is sent at its time, and the back-off goes on for the rest
+            return reason is not Reason.RETRY
         del self._postponed[owner]
         return False
+
+    def postponed_until(self, owner: Aor) -> int:
+        """When the owner's back-off ends, 0 when there is none."""
+        until = self._postponed.get(owner, 0)
+        return until if until > self._clock() else 0
 
     def postpone(self, owner: Aor, attempt: Attempt) -> Attempt:
         """Note a relaying that failed: the owner's back-off, which goes on if there is one, so that order is kept."""
         if attempt.status is not None and is_about_the_message(attempt.status):
             return attempt
-        until = self._postponed.get(owner, 0)
-        if until <= time.time():
+        until = self.postponed_until(owner)
+        if not until:
             until = self._postponed[owner] = attempt.next_try
         return attempt._replace(next_try=until)
 
@@ -146,50 +170,54 @@ class Delivery:
                 while flush.wanted and not self._stopping:
                     flush.wanted = False
                     ignore_backoff, flush.ignore_backoff = flush.ignore_backoff, False
+                    limit = flush.limit
                     try:
-                        await self._pass(owner, ignore_backoff)
+                        await self._pass(owner, ignore_backoff, limit)
                     except RepositoryError as error:
                         log.error("delivery stopped by the database", owner=str(owner), error=str(error))
-                        self._start_later(owner, DATABASE_PAUSE, ignore_backoff or flush.ignore_backoff)
+                        flush.ask(ignore_backoff, limit)
+                        self._start_later(owner, DATABASE_PAUSE, flush.ignore_backoff, flush.limit)
                         return
         finally:
             del self._flushes[owner]
 
-    async def _pass(self, owner: Aor, ignore_backoff: bool) -> None:
-        """Go once through the owner's messages, oldest first."""
+    async def _pass(self, owner: Aor, ignore_backoff: bool, limit: int | None) -> None:
+        """Go once through the owner's messages, oldest first, `limit` of them at most."""
         after, claimed = 0, False
+        left = maxsize if limit is None else limit
         try:
-            while not self._stopping:
-                now = time.time()
+            while left > 0 and not self._stopping:
+                now = self._clock()
                 lease = now + LEASE
-                page = await self._repository.claim(PageRequest(owner, after, now, lease, ignore_backoff, PAGE))
+                size = min(PAGE, left)
+                page = await self._repository.claim(PageRequest(owner, after, now, lease, ignore_backoff, size))
                 if isinstance(page, Busy):
-                    self._start_later(owner, max(1.0, page.until - time.time()), ignore_backoff)
+                    self._start_later(owner, max(1.0, page.until - self._clock()), ignore_backoff, limit)
                     return
                 claimed = claimed or bool(page)
                 sent = await self._send_page(owner, page, lease)
-                if sent < PAGE:
+                left -= sent
+                if sent < len(page) and self._is_over(lease):
+                    # The process was stopped for long: another node may have taken the owner.
+                    self.start(owner, Reason.RETRY, None if limit is None else left)
+                    return
+                if sent < size:
                     return
                 after = page[-1].mid
         finally:
             if claimed:
                 await self._release(owner)
 
+    def _is_over(self, lease: float) -> bool:
+        """Whether a claim that was taken until `lease` has run out, however often it was renewed."""
+        return self._clock() >= max(lease, self._lease)
+
     async def _send_page(self, owner: Aor, page: list[StoredMessage], lease: float) -> int:
         """Send a page in order; how many of it were dealt with, less than all when the owner is done for now."""
-        flush = self._flushes[owner]
         for count, message in enumerate(page):
-            if self._stopping or flush.left <= 0:
+            if self._stopping or self._is_over(lease):
                 return count
-            now = time.time()
-            if now >= max(lease, self._lease):
-                # The process was stopped for long: another node may have taken the owner.
-                flush.wanted = True
-                return count
-            if message.expires <= now:
-                continue
-            flush.left -= 1
-            if not await self._send(owner, message):
+            if message.expires > self._clock() and not await self._send(owner, message):
                 return count
         return len(page)
 
@@ -200,19 +228,22 @@ class Delivery:
             return True
         response = await self._carry(message)
         if response is None:
-            await self._repository.forget_retries(owner)
+            self._postponed.pop(owner, None)  # whatever brings the owner back, a refresh too, tries at once
+            await self._repository.forget_retries(owner, self._clock())
             return False
         verdict = judge(response)
         if verdict is Verdict.DELIVERED:
-            self._statistics.dumped_messages += 1
+            self._statistics.count_dumped(message.is_reminder)
             await self._delete(message.mid)
             return True
-        self._statistics.failed_messages += 1
-        attempt = failed_attempt(response, message.attempts, time.time())
+        self._statistics.count_failed(message.is_reminder)
+        attempt = failed_attempt(response, message.attempts, self._clock())
         log.info("not delivered", owner=str(owner), mid=message.mid, status=response.status, attempt=attempt.number)
         if verdict is Verdict.REFUSED:
             await self._repository.record(message.mid, attempt)
             return True
+        # a reminder that failed in a back-off must not come before what has waited longer
+        attempt = attempt._replace(next_try=max(attempt.next_try, self.postponed_until(owner)))
         self._postponed[owner] = attempt.next_try
         await self._repository.postpone(owner, message.mid, attempt)
         return False
@@ -230,9 +261,9 @@ class Delivery:
         await self._repository.delete(mid)
         self._undeleted.discard(mid)
 
-    def _start_later(self, owner: Aor, delay: float, ignore_backoff: bool) -> None:
+    def _start_later(self, owner: Aor, delay: float, ignore_backoff: bool, limit: int | None) -> None:
         reason = Reason.NEW_BINDING if ignore_backoff else Reason.RETRY
-        asyncio.get_running_loop().call_later(delay, self.start, owner, reason, self._flushes[owner].left)
+        asyncio.get_running_loop().call_later(delay, self.start, owner, reason, limit)
 
     async def _release(self, owner: Aor) -> None:
         self._unreleased.add(owner)
@@ -244,18 +275,18 @@ class Delivery:
         for owner in self._unreleased - self._flushes.keys():
             await self._release(owner)
         if self._flushes:
-            lease = time.time() + LEASE
+            lease = self._clock() + LEASE
             await self._repository.renew(lease)
             self._lease = lease
 
     async def resume(self) -> None:
         """Go on with what a restart has interrupted. Raises RepositoryError."""
-        for owner in await self._repository.waiting(time.time()):
+        for owner in await self._repository.waiting(self._clock()):
             self.start(owner, Reason.RETRY)
 
-    async def retry_due(self) -> bool:
-        """Start what is due after a back-off; whether there may be more. Raises RepositoryError."""
-        owners = await self._repository.due(time.time(), DUE_AT_ONCE)
+    async def retry_due(self, now: float) -> bool:
+        """Start what is due at a time; whether there may be more. Raises RepositoryError."""
+        owners = await self._repository.due(now, DUE_AT_ONCE)
         for owner in owners:
             self.start(owner, Reason.RETRY)
         return len(owners) == DUE_AT_ONCE

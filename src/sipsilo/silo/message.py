@@ -1,15 +1,17 @@
 """The stored message: what is kept of a MESSAGE, and the MESSAGE that is made of it again."""
 
-import time
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from email.utils import formatdate
 from functools import lru_cache
 from typing import NamedTuple
 
 from sipsilo.sip.errors import SipError
-from sipsilo.sip.headers import NameAddr, parse_date, parse_media_type, parse_number
+from sipsilo.sip.header_lines import WRITTEN_BY_THE_SENDER, parse_header_lines, stored_header_lines
+from sipsilo.sip.headers import NameAddr, parse_date, parse_media_type, parse_name_addr, parse_number
 from sipsilo.sip.message import Request
 from sipsilo.sip.names import canonical_name
-from sipsilo.sip.uri import Aor
+from sipsilo.sip.uri import Aor, parse_uri
 from sipsilo.sip.validation import check_required
 
 NEVER = 2**62
@@ -72,12 +74,31 @@ class Attempt(NamedTuple):
 NOT_TRIED = Attempt(0, 0, None)
 
 
+@dataclass(frozen=True)
+class StoreOptions:
+    """What a script may say of a message that it stores; nothing said: as the MESSAGE is.
+
+    `send_time`: it is a reminder, to be sent then (Unix time). `source`, `destination`: URIs, or name-addrs,
+    that stand for its From and To (m_store_addrs). `extra_headers`: header lines that are kept with it
+    (extra_hdrs_avp).
+    """
+
+    send_time: int = 0
+    source: str = ""
+    destination: str = ""
+    extra_headers: str = ""
+
+
+AS_IT_IS = StoreOptions()
+
+
 class StoredMessage(NamedTuple):
     """A message in the silo. Times are Unix times in seconds; `mid` is 0 before it is stored.
 
     `source` and `destination` are the From and To URIs, with the display names apart; `headers` are the
-    header lines to replay, unfolded, with CRLF between them. `send_time` is when a reminder is to be sent, 0 for
-    what is none; `next_try` is then the same, so that one look finds whatever is due.
+    header lines to replay, unfolded, each with CRLF at its end (Kamailio sends that column as it is).
+    `send_time` is when a reminder is to be sent, 0 for what is none; `next_try` is then the same, so that one
+    look finds whatever is due.
     """
 
     mid: int
@@ -105,7 +126,13 @@ class StoredMessage(NamedTuple):
 
     @classmethod
     def from_request(
-        cls, request: Request, owner: Aor, now: float, lifetime: int, first_attempt: Attempt = NOT_TRIED
+        cls,
+        request: Request,
+        owner: Aor,
+        now: float,
+        lifetime: int,
+        first_attempt: Attempt = NOT_TRIED,
+        options: StoreOptions = AS_IT_IS,
     ) -> "StoredMessage":
         """What is kept of a MESSAGE for `owner`. Raises NotStorable, or SipError for a bad header."""
         # whoever answers for the recipient must understand what they would have to
@@ -117,25 +144,32 @@ class StoredMessage(NamedTuple):
             parse_media_type(content_type)
         date_text = request.get("date")
         date = None if date_text is None else parse_date(date_text)
+        source = _address(options.source) if options.source else request.from_
+        destination = _address(options.destination) if options.destination else request.to
+        reminder = options.send_time
         message = cls(
             mid=0,
             owner=owner,
-            source=request.from_.uri_text,
-            source_name=request.from_.display,
-            destination=request.to.uri_text,
-            destination_name=request.to.display,
+            source=source.uri_text,
+            source_name=source.display,
+            destination=destination.uri_text,
+            destination_name=destination.display,
             content_type=content_type,
             body=request.body,
-            headers=_replayed(request),
+            headers=_replayed(request) + _extra_headers(options.extra_headers),
             call_id=request.call_id,
             received=int(now),
             originated=int(now if date is None else date),
-            expires=_expiry(request, now, date, lifetime),
+            expires=_reminder_expiry(request, now, reminder, lifetime)
+            if reminder
+            else _expiry(request, now, date, lifetime),
             attempts=first_attempt.number,
-            next_try=first_attempt.next_try,
+            next_try=reminder or first_attempt.next_try,
             last_status=first_attempt.status,
+            send_time=reminder,
         )
         message._check_lengths()
+        message._check_characters()
         return message
 
     def _check_lengths(self) -> None:
@@ -152,42 +186,67 @@ class StoredMessage(NamedTuple):
         )
         if not fits:
             raise NotStorable(513, "Header Too Long To Be Stored")
+
+    def _check_characters(self) -> None:
+        """What a database keeps as text must be some: PostgreSQL takes no NUL."""
         kept = self.source + self.source_name + self.destination + self.destination_name
+        kept += self.content_type + self.call_id
+        if "\0" in kept:
+            raise NotStorable(400, "NUL in a Header")  # RFC 3261 §25.1 has it in quoted pairs only
         try:
-            (kept + self.content_type + self.call_id).encode()
+            kept.encode()
         except UnicodeEncodeError:
             raise NotStorable(400, "Header Is Not UTF-8") from None  # RFC 3261 §7.3.1
 
-    def to_request(self, request_uri: str, call_id: str, from_tag: str, *, add_date: bool) -> Request:
-        """The MESSAGE that delivers it (SPEC.md chapter 4, Lossless), without Via and Route."""
-        source = NameAddr(self.source_name, self.source, (("tag", from_tag),))
+    def to_request(
+        self,
+        request_uri: str,
+        call_id: str,
+        from_tag: str,
+        *,
+        add_date: bool,
+        reminder: str = "",
+        zone: tzinfo | None = None,
+    ) -> Request:
+        """The MESSAGE that delivers it (SPEC.md chapter 4, Lossless), without Via and Route.
+
+        `reminder` is the From URI of reminders, "" where they are off: one that is left goes out as any other
+        message. `zone` is that of the time in the body (parameter add_date), None for the system's.
+        """
+        is_reminder = self.is_reminder and reminder != ""
+        source = NameAddr("", reminder) if is_reminder else NameAddr(self.source_name, self.source)
         destination = NameAddr(self.destination_name, self.destination)
         headers = [
             ("Max-Forwards", "70"),
-            ("From", str(source)),
+            ("From", f"{source};tag={from_tag}"),
             ("To", str(destination)),
             ("Call-ID", call_id),
             ("CSeq", "1 MESSAGE"),
             ("Date", _sip_date(self.originated)),
         ]
-        if self.headers:
-            for line in self.headers.decode("utf-8", "surrogateescape").split("\r\n"):
-                name, _, value = line.partition(":")
-                headers.append((name, value[1:]))
+        lines = stored_header_lines(self.headers.decode("utf-8", "surrogateescape")) if self.headers else []
+        headers += [line for line in lines if canonical_name(line[0]) not in WRITTEN_BY_THE_SENDER]
         if self.content_type:
             headers.append(("Content-Type", self.content_type))
-        body = self._dated_body() if add_date else self.body
+        body = self.body
+        if add_date and _is_plain_text(self.content_type) and not _is_encoded(lines):
+            # told to be an old one where that can be done without harm (parameter add_date)
+            kind = "Reminder" if is_reminder else "Offline"
+            body = f"[{kind} message - {_ctime(self.received, zone)}] ".encode() + body
         return Request.build("MESSAGE", request_uri, headers, body)
 
-    def _dated_body(self) -> bytes:
-        """The body, told to be an old one where that can be done without harm (parameter add_date)."""
-        if not _is_plain_text(self.content_type) or self._is_encoded():
-            return self.body
-        return f"[Offline message - {time.ctime(self.received)}] ".encode() + self.body
 
-    def _is_encoded(self) -> bool:
-        names = (line.partition(b":")[0] for line in self.headers.split(b"\r\n"))
-        return any(canonical_name(name.decode("latin-1").strip()) == "content-encoding" for name in names)
+def _is_encoded(lines: list[tuple[str, str]]) -> bool:
+    return any(canonical_name(name) == "content-encoding" for name, _ in lines)
+
+
+def _address(text: str) -> NameAddr:
+    """A URI, or a name-addr, whose parameters are nothing to us. Raises SipError(400)."""
+    if "<" in text:
+        address = parse_name_addr(text)
+        return NameAddr(address.display, address.uri_text)
+    parse_uri(text)
+    return NameAddr("", text)
 
 
 def _is_plain_text(content_type: str) -> bool:
@@ -202,26 +261,58 @@ def _is_plain_text(content_type: str) -> bool:
 
 def _replayed(request: Request) -> bytes:
     lines = [
-        f"{line.partition(':')[0].rstrip()}: {value}"
+        f"{line.partition(':')[0].rstrip()}: {value}\r\n"
         for name, value, line in request.fields
         if name not in _NOT_REPLAYED
     ]
-    return "\r\n".join(lines).encode("utf-8", "surrogateescape") if lines else b""
+    return "".join(lines).encode("utf-8", "surrogateescape") if lines else b""
+
+
+def _extra_headers(text: str) -> bytes:
+    """What a script adds. Raises NotStorable for what is no header line, or a header that is not its to write."""
+    if not text:
+        return b""
+    try:
+        lines = parse_header_lines(text)
+    except ValueError as error:
+        raise NotStorable(500, f"Extra Headers: {error}") from None
+    for name, _ in lines:
+        if canonical_name(name) in WRITTEN_BY_THE_SENDER:
+            raise NotStorable(500, f"Extra Headers: {name} Is Written By the Silo")
+    return "".join([f"{name}: {value}\r\n" for name, value in lines]).encode("utf-8", "surrogateescape")
 
 
 def _expiry(request: Request, now: float, date: float | None, lifetime: int) -> int:
     """RFC 3428 §4: Expires counts from Date when there is one, else from when it came."""
-    text = request.get("expires")
-    if text is None:
+    wanted = _wanted_lifetime(request)
+    if wanted is None:
         return int(now) + lifetime
-    try:
-        wanted = parse_number(text, "Expires")
-    except SipError:
-        return int(now) + lifetime  # RFC 3261 §20.19: a malformed value is as good as none
     expires = min(now + lifetime, (now if date is None else date) + wanted)
     if expires <= now:
         raise NotStorable(480, "Expired")
     return int(expires)
+
+
+def _reminder_expiry(request: Request, now: float, send_time: int, lifetime: int) -> int:
+    """SPEC.md chapter 1, expire_time: a reminder's life begins when it is sent, or is overdue."""
+    wanted = _wanted_lifetime(request)
+    if wanted == 0:
+        raise NotStorable(480, "Expired")
+    return max(int(now), send_time) + (lifetime if wanted is None else min(lifetime, wanted))
+
+
+def _wanted_lifetime(request: Request) -> int | None:
+    text = request.get("expires")
+    if text is None:
+        return None
+    try:
+        return parse_number(text, "Expires")
+    except SipError:
+        return None  # RFC 3261 §20.19: a malformed value is as good as none
+
+
+def _ctime(moment: int, zone: tzinfo | None) -> str:
+    return datetime.fromtimestamp(moment, zone).ctime()
 
 
 @lru_cache(maxsize=1024)

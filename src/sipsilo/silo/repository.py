@@ -71,8 +71,8 @@ class Repository(Protocol):
     def renew(self, lease: float) -> Awaitable[None]:
         """Prolong all claims of this node."""
 
-    def forget_retries(self, owner: Aor) -> Awaitable[None]:
-        """The owner is away: nothing is retried before they register, but reminders to come keep their time."""
+    def forget_retries(self, owner: Aor, now: float) -> Awaitable[None]:
+        """The owner is away: nothing is retried before they register; reminders after `now` keep their time."""
 
     def waiting(self, now: float) -> Awaitable[list[Aor]]:
         """Owners who are bound and have messages."""

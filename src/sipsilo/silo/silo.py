@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 
 import structlog
 
 from sipsilo.silo.delivery import LEASE, Carrier, Delivery, Reason
-from sipsilo.silo.message import NOT_TRIED, Attempt, StoredMessage
-from sipsilo.silo.repository import Repository, RepositoryError
+from sipsilo.silo.message import AS_IT_IS, NOT_TRIED, Attempt, NotStorable, StoredMessage, StoreOptions
+from sipsilo.silo.repository import QuotaFull, Repository, RepositoryError
 from sipsilo.silo.statistics import Statistics
 from sipsilo.sip.message import Request
 from sipsilo.sip.uri import Aor
@@ -18,33 +19,56 @@ from sipsilo.sip.uri import Aor
 PURGE_AT_ONCE = 1000
 """Expired messages deleted in one transaction, so that stores need not wait long behind it."""
 
-SHORTEST_PAUSE = 1.0
-"""Seconds between two looks for due retries."""
+PAUSE_WHEN_MANY = 1.0
+"""Seconds between two looks when more is due than one look takes."""
+
+SHORTEST_PAUSE = 0.01
+"""Seconds; a timer that fires a little early must not make the silo spin."""
+
+PUBLISH_PERIOD = 1.0
+"""Seconds for which the statistics in the database may be behind."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class SiloSettings:
-    """Guide chapter 1.3: times in seconds, clean_period in check_times."""
+    """Guide chapter 1.3: times in seconds, clean_period in check_times; `reminder` is a URI, "" for none."""
 
     expire_time: int = 259_200
     check_time: float = 30
     clean_period: int = 5
     parallel_deliveries: int = 256
+    reminder: str = ""
+    send_time: float = 0
+
+    @property
+    def reminders(self) -> bool:
+        """Whether there are reminders (guide chapters 1.3.7 and 1.3.11)."""
+        return self.reminder != "" and self.send_time > 0
 
 
 class Silo:
-    """Keeps messages and delivers them."""
+    """Keeps messages and delivers them. `clock` gives Unix time."""
 
-    def __init__(self, repository: Repository, carrier: Carrier, settings: SiloSettings) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        carrier: Carrier,
+        settings: SiloSettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.statistics = Statistics()
         self._repository = repository
         self._carrier = carrier
         self._settings = settings
-        self._delivery = Delivery(repository, carrier, self.statistics, settings.parallel_deliveries)
+        self._clock = clock
+        self._delivery = Delivery(repository, carrier, self.statistics, settings.parallel_deliveries, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._late: set[asyncio.Task[None]] = set()
+        self._woken = asyncio.Event()
+        self._wakes_at = inf
+        self._published: dict[str, int] = {}
 
     async def start(self) -> None:
         """Begin the periodic work, and go on with what a restart interrupted. Raises RepositoryError."""
@@ -54,6 +78,7 @@ class Silo:
             asyncio.create_task(self._every(LEASE / 3, self._delivery.renew_claims)),
             asyncio.create_task(self._retry()),
             asyncio.create_task(self._every(clean, self.purge)),
+            asyncio.create_task(self._every(PUBLISH_PERIOD, self._publish)),
         ]
 
     async def stop(self, timeout: float) -> None:
@@ -61,20 +86,40 @@ class Silo:
         for task in self._tasks:
             task.cancel()
         await self._delivery.stop(timeout)
-        await asyncio.gather(*self._late)
+        await asyncio.gather(*self._late, *self._tasks, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._publish()
 
-    async def store(self, request: Request, owner: Aor, attempt: Attempt = NOT_TRIED) -> int:
+    async def store(
+        self, request: Request, owner: Aor, attempt: Attempt = NOT_TRIED, options: StoreOptions = AS_IT_IS
+    ) -> int:
         """Keep a MESSAGE for its owner; its number, once it is committed.
 
-        `attempt` is the relaying that failed before. Raises NotStorable, SipError, RepositoryError.
+        `attempt` is the relaying that failed before; a reminder has none. Raises NotStorable (a full quota is a
+        480), SipError, RepositoryError.
         """
-        if attempt is not NOT_TRIED:
+        if options.send_time and not self._settings.reminders:
+            raise NotStorable(480, "Reminders Are Off")
+        tried = attempt is not NOT_TRIED
+        if options.send_time:
+            attempt = NOT_TRIED
+        elif tried:
             attempt = self._delivery.postpone(owner, attempt)
-        message = StoredMessage.from_request(request, owner, time.time(), self._settings.expire_time, attempt)
-        mid = await self._repository.add(message)
+        elif until := self._delivery.postponed_until(owner):
+            attempt = attempt._replace(next_try=until)  # in a back-off it queues behind what has failed
+        message = StoredMessage.from_request(
+            request, owner, self._clock(), self._settings.expire_time, attempt, options
+        )
+        try:
+            mid = await self._repository.add(message)
+        except QuotaFull:
+            raise NotStorable(480, "Mailbox Full") from None
         self.statistics.stored_messages += 1
+        if message.is_reminder:
+            self._wake_for(message.send_time)
         # The owner may have registered between the look at the bindings and the commit.
-        if attempt is NOT_TRIED and self._carrier.is_bound(owner):
+        elif not tried and self._carrier.is_bound(owner):
             self._delivery.start(owner, Reason.STORED)
         return mid
 
@@ -85,9 +130,11 @@ class Silo:
         task.add_done_callback(self._late.discard)
 
     def deliver(self, owner: Aor, *, new_binding: bool, limit: int | None = None) -> None:
-        """Send the owner what is stored, at most `limit` messages; `new_binding`: whatever the back-off says."""
-        reason = Reason.NEW_BINDING if new_binding else Reason.REFRESH
-        self._delivery.start(owner, reason, inf if limit is None else limit)
+        """Send the owner what is stored, or the `limit` oldest messages; `new_binding`: whatever the back-off says.
+
+        While that lasts, a call without a limit makes it all of them.
+        """
+        self._delivery.start(owner, Reason.NEW_BINDING if new_binding else Reason.REFRESH, limit)
 
     def is_delivering(self, owner: Aor) -> bool:
         """Whether a delivery to the owner is under way, behind which new messages must queue."""
@@ -95,23 +142,58 @@ class Silo:
 
     async def purge(self) -> None:
         """Delete what has expired. Raises RepositoryError."""
-        while await self._repository.purge(time.time(), PURGE_AT_ONCE) == PURGE_AT_ONCE:
+        while await self._repository.purge(self._clock(), PURGE_AT_ONCE) == PURGE_AT_ONCE:
             pass
 
+    # -- what is due
+
     async def _retry(self) -> None:
-        """Look for due retries, when the next is due or at every check_time."""
+        """Start what is due: at its time, and looking for more every check_time, or send_time with reminders."""
+        period = self._settings.check_time
+        if self._settings.reminders:
+            period = min(period, self._settings.send_time)
+        adopt_at = 0.0
         while True:
-            pause = self._settings.check_time
+            # a reminder that is stored during the look counts as earlier than whatever the look finds
+            self._wakes_at = inf
+            self._woken.clear()
+            wakes_at = self._clock() + period
             try:
-                more = await self._delivery.retry_due()
-                due = await self._repository.next_due(time.time())
+                if self._settings.reminders and self._clock() >= adopt_at:
+                    adopt_at = self._clock() + self._settings.send_time
+                    await self._repository.adopt_reminders()
+                now = self._clock()  # the same for both, or what becomes due between them is overlooked
+                more = await self._delivery.retry_due(now)
+                due = await self._repository.next_due(now)
                 if more:
-                    pause = SHORTEST_PAUSE
+                    wakes_at = self._clock() + PAUSE_WHEN_MANY
                 elif due is not None:
-                    pause = min(pause, due - time.time())
+                    wakes_at = min(wakes_at, due)
             except RepositoryError as error:
                 log.error("database", work="retries", error=str(error))
-            await asyncio.sleep(max(SHORTEST_PAUSE, pause))
+            await self._sleep_until(wakes_at)
+
+    async def _sleep_until(self, moment: float) -> None:
+        self._wakes_at = moment
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(SHORTEST_PAUSE, moment - self._clock())):
+                await self._woken.wait()
+
+    def _wake_for(self, moment: float) -> None:
+        """Something is due then: the look for what is due must not sleep longer."""
+        if moment < self._wakes_at:
+            self._wakes_at = moment
+            self._woken.set()
+
+    # -- the rest
+
+    async def _publish(self) -> None:
+        counts = self.statistics.snapshot()
+        if counts == self._published:
+            return
+        with suppress(RepositoryError):  # the next second tries again; others tell that the database is down
+            await self._repository.publish(counts)
+            self._published = counts
 
     async def _every(self, period: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

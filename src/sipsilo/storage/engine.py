@@ -1,24 +1,19 @@
-"""The embedded database on a thread of its own, and group commit (docs/design.md).
+"""Group commit (docs/design.md): what the engines of all databases have in common.
 
-Whatever waits when the thread comes back from a commit goes into the next one: one row at low load, hundreds
+Whatever waits when a connection comes back from a commit goes into its next one: one row at low load, hundreds
 under load, each commit one fsync. Nobody's future is resolved before their commit.
 """
 
 import asyncio
-import queue
-import sqlite3
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import structlog
-from sqlalchemy import create_engine
 
 from sipsilo.silo.repository import RepositoryError
-from sipsilo.storage.tables import metadata
+from sipsilo.storage.connection import Connection, Dialect
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,6 +23,9 @@ log = structlog.get_logger(__name__)
 MAX_GROUP = 512
 """Operations in one transaction: enough that the fsync's share is small, few enough that nobody waits long."""
 
+MAX_CONFLICTS = 5
+"""Times that a group is tried which another node or program has crossed (a deadlock)."""
+
 
 class StorageError(RepositoryError):
     """The database did not do what was asked; nothing of it was written."""
@@ -35,6 +33,14 @@ class StorageError(RepositoryError):
 
 class StorageFull(StorageError):
     """Too many operations wait for the database; this one was not taken."""
+
+
+class Unavailable(StorageError):
+    """The database is away, locked or full: it would be so for each operation."""
+
+
+class Conflict(StorageError):
+    """Another transaction stood in the way; the same again may succeed."""
 
 
 class Operation(ABC, Generic[Item, Result]):
@@ -46,91 +52,55 @@ class Operation(ABC, Generic[Item, Result]):
     rank: int
 
     @abstractmethod
-    def run(self, connection: sqlite3.Connection, items: Sequence[Item]) -> Sequence[Result]:
-        """Do the work within an open transaction; one result per item. Raises sqlite3.Error."""
+    async def run(self, connection: Connection, items: Sequence[Item]) -> Sequence[Result | Exception]:
+        """Do the work within an open transaction; a result, or an exception for its submitter, per item.
+
+        Awaits nothing but the connection: on SQLite there is no event loop below. Raises StorageError.
+        """
 
 
-class _Job(NamedTuple):
+class Job(NamedTuple):
+    """An operation on its way, and who waits for it."""
+
     operation: Operation[Any, Any]
     item: Any
     future: asyncio.Future[Any]
 
 
-class Engine:
-    """One SQLite file. `submit` from the event loop; the work is done on the engine's thread."""
+class Engine(ABC):
+    """One database. `submit` from the event loop."""
 
-    def __init__(self, url: str, max_pending: int = 10_000) -> None:
-        self._path = Path(url.removeprefix("sqlite:///"))
-        self._url = url
+    dialect: ClassVar[Dialect]
+
+    def __init__(self, max_pending: int) -> None:
         self._max_pending = max_pending
         self._pending = 0
-        self._closed = False
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._connection: sqlite3.Connection | None = None
-        self._thread = threading.Thread(target=self._work, name="sipsilo-database", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def open(self) -> None:
-        """Create the tables that are missing and start the thread. Raises StorageError."""
-        self._loop = asyncio.get_running_loop()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            schema = create_engine(self._url)
-            metadata.create_all(schema)
-            schema.dispose()
-            self._connection = _connect(self._path)
-        except Exception as error:  # SQLAlchemy wraps driver errors in classes of its own
-            raise StorageError(f"cannot open {self._path}: {_first_line(error)}") from error
-        self._thread.start()
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. Raises StorageError."""
 
+    @abstractmethod
     async def close(self) -> None:
-        """Finish all that was submitted, then close the file."""
-        self._closed = True
-        if self._thread.is_alive():
-            self._queue.put(None)
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        """Finish all that was submitted, then disconnect."""
+
+    @abstractmethod
+    def _put(self, job: Job) -> None:
+        """Take a job into the queue. Raises StorageError."""
 
     def submit(self, operation: Operation[Item, Result], item: Item) -> asyncio.Future[Result]:
         """Queue an operation; the future resolves after its commit. Raises StorageError, StorageFull."""
-        if self._loop is None or self._closed:
-            raise StorageError("the database is closed")
         if self._pending >= self._max_pending:
             raise StorageFull(f"{self._pending} operations wait for the database")
+        future = asyncio.get_running_loop().create_future()
+        self._put(Job(operation, item, future))
         self._pending += 1
-        future = self._loop.create_future()
-        self._queue.put(_Job(operation, item, future))
         return future
 
-    # -- on the engine's thread
-
-    def _work(self) -> None:
-        assert self._connection is not None and self._loop is not None
-        open_ = True
-        while open_:
-            jobs = self._take()
-            if jobs[-1] is None:
-                open_ = False
-            group = [job for job in jobs if job is not None]
-            if group:
-                outcomes = _commit(self._connection, group)
-                self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
-        self._connection.close()
-
-    def _take(self) -> list[_Job | None]:
-        jobs = [self._queue.get()]
-        while jobs[-1] is not None and len(jobs) < MAX_GROUP:
-            try:
-                jobs.append(self._queue.get_nowait())
-            except queue.Empty:
-                break
-        return jobs
-
-    # -- back on the event loop
-
-    def _resolve(self, jobs: list[_Job], outcomes: list[Any]) -> None:
+    def _resolve(self, jobs: Sequence[Job], outcomes: Sequence[Any]) -> None:
         self._pending -= len(jobs)
         for job, outcome in zip(jobs, outcomes, strict=True):
-            if job.future.cancelled():
+            if job.future.done():  # its waiter was cancelled
                 continue
             if isinstance(outcome, Exception):
                 job.future.set_exception(outcome)
@@ -138,43 +108,47 @@ class Engine:
                 job.future.set_result(outcome)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # a 202 promises that power may fail now
-    connection.execute("PRAGMA wal_autocheckpoint=4000")
-    return connection
+async def commit(connection: Connection, jobs: Sequence[Job]) -> Sequence[Any]:
+    """Do a group in one transaction; an outcome per job, exceptions included.
+
+    If an item is bad, each is done by itself, so that it spoils only itself.
+    """
+    for _ in range(MAX_CONFLICTS):
+        try:
+            return await _transaction(connection, jobs)
+        except Conflict as error:
+            log.info("a group of operations met another transaction", error=str(error))
+            conflict = error
+        except Unavailable as error:
+            return [error] * len(jobs)
+        except Exception as error:  # noqa: BLE001  whatever it is, the engine goes on
+            return await _one_by_one(connection, jobs, error)
+    return [conflict] * len(jobs)
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> list[Any]:
-    """Do a group in one transaction. If an item is bad, each by itself, so that it spoils only itself."""
-    try:
-        return _transaction(connection, jobs)
-    except sqlite3.OperationalError as error:
-        # the disk is full, the file is locked: it would be so for each
-        return [StorageError(_first_line(error))] * len(jobs)
-    except Exception as error:  # noqa: BLE001  whatever it is, the thread goes on
-        if len(jobs) == 1:
-            return [StorageError(_first_line(error))]
-        log.warning("a group of operations failed, doing each by itself", error=_first_line(error))
-        return [outcome for job in jobs for outcome in _commit(connection, [job])]
+async def _one_by_one(connection: Connection, jobs: Sequence[Job], error: Exception) -> Sequence[Any]:
+    if len(jobs) == 1:
+        return [error if isinstance(error, StorageError) else StorageError(first_line(error))]
+    log.warning("a group of operations failed, doing each by itself", error=first_line(error))
+    return [outcome for job in jobs for outcome in await commit(connection, [job])]
 
 
-def _transaction(connection: sqlite3.Connection, jobs: list[_Job]) -> list[Any]:
+async def _transaction(connection: Connection, jobs: Sequence[Job]) -> Sequence[Any]:
     outcomes: dict[int, Any] = {}
     ordered = sorted(range(len(jobs)), key=lambda index: jobs[index].operation.rank)
-    connection.execute("BEGIN IMMEDIATE")
+    await connection.begin()
     try:
         for operation, indices in groupby(ordered, key=lambda index: jobs[index].operation):
             places = list(indices)
-            outcomes.update(zip(places, operation.run(connection, [jobs[i].item for i in places]), strict=True))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+            results = await operation.run(connection, [jobs[i].item for i in places])
+            outcomes.update(zip(places, results, strict=True))
+        await connection.commit()
+    except Exception:  # not CancelledError: a server that does not answer would not answer ROLLBACK either
+        await connection.rollback()
         raise
     return [outcomes[index] for index in range(len(jobs))]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,51 +1,120 @@
-"""Messages and the claims on their owners, in SQLite."""
+"""Messages, in the silo's table."""
 
-import sqlite3
-from collections.abc import Awaitable, Sequence
-from typing import NamedTuple
+import time
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sipsilo.silo.message import NEVER, Attempt, StoredMessage
-from sipsilo.silo.repository import Busy, PageRequest
+from sqlalchemy import BigInteger, String, Table, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy.sql import Executable
+
+from sipsilo.silo.message import AT_REGISTRATION, NEVER, Attempt, StoredMessage
+from sipsilo.silo.repository import Busy, Gauges, PageRequest, QuotaFull
 from sipsilo.sip.uri import Aor
+from sipsilo.storage.claims import Claims, DropClaims, Release, Renew
+from sipsilo.storage.connection import Connection, Dialect, Insert, Row
+from sipsilo.storage.dialects import is_owner
 from sipsilo.storage.engine import Engine, Operation
-from sipsilo.storage.sql import chunks, rows_of_marks
+from sipsilo.storage.meta import lock_quotas
+from sipsilo.storage.statements import chunks
+from sipsilo.storage.statistics import Publish
+from sipsilo.storage.tables import Tables, is_pending
 
 _COLUMNS = (
-    "username, domain, src_addr, src_name, dst_addr, dst_name, ctype, body, extra_hdrs, callid, "
-    "inc_time, orig_time, exp_time, attempts, next_try, last_status"
-)
-_COLUMN_COUNT = _COLUMNS.count(",") + 1
+    "username", "domain", "src_addr", "src_name", "dst_addr", "dst_name", "ctype", "body", "extra_hdrs", "callid",
+    "inc_time", "orig_time", "exp_time", "attempts", "next_try", "last_status", "snd_time",
+)  # fmt: skip
+"""The columns, by their keys, in the order of StoredMessage's fields."""
+
+_DEFAULTS = ("", "", "", "", "", b"", b"", "", 0, 0, 0, 0, 0, None, 0)
+"""What a NULL stands for, from src_addr on: other programs' rows do not have all columns."""
+
+_HEADERS = _COLUMNS.index("extra_hdrs")
 
 
 class _Add(Operation[StoredMessage, int]):
     rank = 1
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[StoredMessage]) -> Sequence[int]:
-        mids: list[int] = []
-        for chunk in chunks(items):
-            values: list[object] = []
-            for message in chunk:
-                values += message.owner
-                values += message[2:]
-            cursor = connection.execute(
-                f"INSERT INTO silo ({_COLUMNS}) VALUES {rows_of_marks(len(chunk), _COLUMN_COUNT)}", values
-            )
-            # one writer: the rows of a statement are numbered without gaps
-            last = cursor.lastrowid or 0
-            mids.extend(range(last - len(chunk) + 1, last + 1))
-        return mids
+    def __init__(self, tables: Tables, max_messages: int, headers_are_text: bool) -> None:
+        silo = tables.silo
+        self._insert = Insert(silo, _COLUMNS, returning="mid")
+        self._max_messages = max_messages
+        self._headers_are_text = headers_are_text
+        self._lock = lock_quotas(tables)
+        self._owners = tuple_(silo.c.username, silo.c.domain)
+        self._count = select(silo.c.username, silo.c.domain, func.count()).group_by(silo.c.username, silo.c.domain)
+        self._unexpired = silo.c.exp_time > bindparam("now")
+        self._counts: dict[int, Executable] = {}
+
+    async def run(self, connection: Connection, items: Sequence[StoredMessage]) -> Sequence[int | Exception]:
+        places = await self._within_quota(connection, items) if self._max_messages else range(len(items))
+        rows = [self._row(items[place]) for place in places]
+        numbers = await connection.insert(self._insert, rows) if rows else ()
+        if len(numbers) == len(items):
+            return numbers
+        outcomes: list[int | Exception] = [QuotaFull(str(message.owner)) for message in items]
+        for place, number in zip(places, numbers, strict=True):
+            outcomes[place] = number
+        return outcomes
+
+    def _row(self, message: StoredMessage) -> tuple[object, ...]:
+        row: tuple[object, ...] = (*message.owner, *message[2:])
+        if self._headers_are_text:
+            text = message.headers.decode("utf-8", "surrogateescape")
+            return (*row[:_HEADERS], text, *row[_HEADERS + 1 :])
+        return row
+
+    async def _within_quota(self, connection: Connection, items: Sequence[StoredMessage]) -> list[int]:
+        """The places of those items that their owners have room for."""
+        await connection.fetch(self._lock, {})
+        there = await self._stored(connection, sorted({message.owner for message in items}))
+        places = []
+        for place, message in enumerate(items):
+            there[message.owner] += 1
+            if there[message.owner] <= self._max_messages:
+                places.append(place)
+        return places
+
+    async def _stored(self, connection: Connection, owners: Sequence[Aor]) -> Counter[Aor]:
+        """How many unexpired messages the owners have."""
+        now = time.time()
+        counts: Counter[Aor] = Counter()
+        for chunk in chunks(owners):
+            values: dict[str, object] = {"now": now}
+            for place, owner in enumerate(chunk):
+                values |= {f"user_{place}": owner.user, f"host_{place}": owner.host}
+            for user, host, count in await connection.fetch(self._counting(len(chunk)), values):
+                counts[Aor(user, host)] += count
+        return counts
+
+    def _counting(self, owners: int) -> Executable:
+        if owners not in self._counts:
+            pairs = [
+                tuple_(bindparam(f"user_{place}", type_=String), bindparam(f"host_{place}", type_=String))
+                for place in range(owners)
+            ]
+            self._counts[owners] = self._count.where(self._owners.in_(pairs), self._unexpired)
+        return self._counts[owners]
 
 
 class _Delete(Operation[int, None]):
     rank = 2
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[int]) -> Sequence[None]:
-        for chunk in chunks(items):
-            connection.execute(f"DELETE FROM silo WHERE mid IN {rows_of_marks(1, len(chunk))}", chunk)
+    def __init__(self, tables: Tables) -> None:
+        self._silo = tables.silo
+        self._deletes: dict[int, Executable] = {}
+
+    async def run(self, connection: Connection, items: Sequence[int]) -> Sequence[None]:
+        for chunk in chunks(sorted(items)):
+            values = {f"mid_{place}": mid for place, mid in enumerate(chunk)}
+            await connection.execute(self._delete(len(chunk)), values)
         return [None] * len(items)
 
-
-_RECORD = "UPDATE silo SET attempts=?, next_try=?, last_status=? WHERE mid=?"
+    def _delete(self, count: int) -> Executable:
+        if count not in self._deletes:
+            mids = [bindparam(f"mid_{place}", type_=BigInteger) for place in range(count)]
+            self._deletes[count] = delete(self._silo).where(self._silo.c.mid.in_(mids))
+        return self._deletes[count]
 
 
 class _Recording(NamedTuple):
@@ -56,9 +125,33 @@ class _Recording(NamedTuple):
 class _Record(Operation[_Recording, None]):
     rank = 3
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[_Recording]) -> Sequence[None]:
-        connection.executemany(_RECORD, [(*item.attempt, item.mid) for item in items])
+    def __init__(self, tables: Tables) -> None:
+        self._statement = _recording(tables.silo)
+
+    async def run(self, connection: Connection, items: Sequence[_Recording]) -> Sequence[None]:
+        await connection.execute_many(self._statement, [_recorded(*item) for item in items])
         return [None] * len(items)
+
+
+def _recording(silo: Table) -> Executable:
+    """A reminder that fails becomes an ordinary message, as in OpenSIPS."""
+    return (
+        update(silo)
+        .where(silo.c.mid == bindparam("number"))
+        .values(
+            attempts=bindparam("attempts"), next_try=bindparam("next_try"), last_status=bindparam("status"), snd_time=0
+        )
+    )
+
+
+def _recorded(mid: int, attempt: Attempt) -> dict[str, object]:
+    return {
+        "number": mid,
+        "attempts": attempt.number,
+        "next_try": attempt.next_try,
+        "status": attempt.status,
+        "snd_time": 0,
+    }
 
 
 class _Postponement(NamedTuple):
@@ -70,177 +163,241 @@ class _Postponement(NamedTuple):
 class _Postpone(Operation[_Postponement, None]):
     rank = 4
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[_Postponement]) -> Sequence[None]:
-        connection.executemany(_RECORD, [(*item.attempt, item.mid) for item in items])
-        connection.executemany(
-            "UPDATE silo SET next_try=? WHERE username=? AND domain=? AND next_try<? AND snd_time=0",
-            [(item.attempt.next_try, *item.owner, item.attempt.next_try) for item in items],
+    def __init__(self, tables: Tables, dialect: Dialect) -> None:
+        silo = tables.silo
+        self._record = _recording(silo)
+        self._delay = (
+            update(silo)
+            .where(is_owner(dialect, silo), silo.c.next_try < bindparam("until"), silo.c.snd_time == 0)
+            .values(next_try=bindparam("until"))
         )
+
+    async def run(self, connection: Connection, items: Sequence[_Postponement]) -> Sequence[None]:
+        await connection.execute_many(self._record, [_recorded(item.mid, item.attempt) for item in items])
+        delays = [{"user": item.owner.user, "host": item.owner.host, "until": item.attempt.next_try} for item in items]
+        await connection.execute_many(self._delay, delays)
         return [None] * len(items)
 
 
-class _ForgetRetries(Operation[Aor, None]):
+class _Forgetting(NamedTuple):
+    owner: Aor
+    now: float
+
+
+class _ForgetRetries(Operation[_Forgetting, None]):
     rank = 4
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[Aor]) -> Sequence[None]:
-        connection.executemany(
-            "UPDATE silo SET next_try=0 WHERE username=? AND domain=? AND next_try>0 AND next_try<?",
-            [(*owner, NEVER) for owner in items],
+    def __init__(self, tables: Tables, dialect: Dialect) -> None:
+        silo = tables.silo
+        self._statement = (
+            update(silo)
+            .where(
+                is_owner(dialect, silo),
+                silo.c.next_try > 0,
+                silo.c.next_try < NEVER,
+                silo.c.snd_time <= bindparam("now"),
+            )
+            .values(next_try=AT_REGISTRATION)
         )
-        return [None] * len(items)
 
-
-class _Release(Operation[Aor, None]):
-    rank = 5
-
-    def __init__(self, node: str) -> None:
-        self._node = node
-
-    def run(self, connection: sqlite3.Connection, items: Sequence[Aor]) -> Sequence[None]:
-        connection.executemany(
-            "DELETE FROM sipsilo_claim WHERE username=? AND domain=? AND node=?",
-            [(*owner, self._node) for owner in items],
-        )
-        return [None] * len(items)
-
-
-class _Renew(Operation[float, None]):
-    rank = 6
-
-    def __init__(self, node: str) -> None:
-        self._node = node
-
-    def run(self, connection: sqlite3.Connection, items: Sequence[float]) -> Sequence[None]:
-        connection.execute("UPDATE sipsilo_claim SET until=? WHERE node=?", (max(items), self._node))
+    async def run(self, connection: Connection, items: Sequence[_Forgetting]) -> Sequence[None]:
+        rows = [{"user": item.owner.user, "host": item.owner.host, "now": int(item.now)} for item in items]
+        await connection.execute_many(self._statement, rows)
         return [None] * len(items)
 
 
 class _Claim(Operation[PageRequest, list[StoredMessage] | Busy]):
     rank = 7
 
-    def __init__(self, node: str) -> None:
-        self._node = node
+    def __init__(self, tables: Tables, dialect: Dialect, node: str) -> None:
+        silo = tables.silo
+        self._claims = Claims(tables, dialect, node)
+        wanted = (
+            is_owner(dialect, silo),
+            silo.c.mid > bindparam("after"),
+            silo.c.exp_time > bindparam("now"),
+            silo.c.snd_time <= bindparam("now"),
+            silo.c.next_try < bindparam("before"),
+        )
+        columns = [silo.c[key] for key in ("mid", *_COLUMNS)]
+        self._page = select(*columns).where(*wanted).order_by(silo.c.mid).limit(bindparam("limit"))
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[PageRequest]) -> Sequence[list[StoredMessage] | Busy]:
-        return [self._claim(connection, item) for item in items]
+    async def run(self, connection: Connection, items: Sequence[PageRequest]) -> Sequence[list[StoredMessage] | Busy]:
+        # in the order of the owners: two nodes that want the same ones must not meet head on
+        order = sorted(range(len(items)), key=lambda place: items[place].owner)
+        found = {place: await self._claim(connection, items[place]) for place in order}
+        return [found[place] for place in range(len(items))]
 
-    def _claim(self, connection: sqlite3.Connection, item: PageRequest) -> list[StoredMessage] | Busy:
-        page = _read_page(connection, item)
-        if not page:
-            return []
-        taken = connection.execute(
-            "INSERT INTO sipsilo_claim (username, domain, node, until) VALUES (?,?,?,?) "
-            "ON CONFLICT (username, domain) DO UPDATE SET node=excluded.node, until=excluded.until "
-            "WHERE node=excluded.node OR until<?",
-            (*item.owner, self._node, item.lease, item.now),
-        ).rowcount
-        if taken:
-            return page
-        (until,) = connection.execute(
-            "SELECT until FROM sipsilo_claim WHERE username=? AND domain=?", item.owner
-        ).fetchone()
-        return Busy(until)
+    async def _claim(self, connection: Connection, item: PageRequest) -> list[StoredMessage] | Busy:
+        if not await self._read(connection, item):
+            return []  # most have nothing, and no claim need be written for them
+        busy = await self._claims.take(connection, item.owner, item.now, item.lease)
+        # read again: until now another node may have delivered what we saw
+        return busy or await self._read(connection, item)
 
-
-def _read_page(connection: sqlite3.Connection, item: PageRequest) -> list[StoredMessage]:
-    rows = connection.execute(
-        f"SELECT mid, {_COLUMNS} FROM silo WHERE username=? AND domain=? AND mid>? AND exp_time>? "
-        "AND snd_time=0 AND next_try<? ORDER BY mid LIMIT ?",
-        (*item.owner, item.after, item.now, NEVER if item.ignore_backoff else item.now + 1, item.limit),
-    )
-    return [_message(row) for row in rows.fetchall()]
+    async def _read(self, connection: Connection, item: PageRequest) -> list[StoredMessage]:
+        values = {
+            "user": item.owner.user,
+            "host": item.owner.host,
+            "after": item.after,
+            "now": int(item.now),
+            "before": NEVER if item.ignore_backoff else int(item.now) + 1,
+            "limit": item.limit,
+        }
+        return [_message(row) for row in await connection.fetch(self._page, values)]
 
 
-def _message(row: tuple[object, ...]) -> StoredMessage:
-    # columns that other programs' rows do not have come as NULL
-    values = [value if value is not None else default for value, default in zip(row[3:], _DEFAULTS, strict=True)]
-    return StoredMessage._make((row[0], Aor(str(row[1]), str(row[2])), *values))
-
-
-_DEFAULTS = ("", "", "", "", "", b"", b"", "", 0, 0, 0, 0, 0, None)
+def _message(row: Row) -> StoredMessage:
+    values: list[Any] = [default if value is None else value for value, default in zip(row[3:], _DEFAULTS, strict=True)]
+    headers = values[_HEADERS - 2]
+    if isinstance(headers, str):
+        values[_HEADERS - 2] = headers.encode("utf-8", "surrogateescape")
+    return StoredMessage._make((row[0], Aor(row[1], row[2]), *values))
 
 
 class _Waiting(Operation[float, list[Aor]]):
     rank = 8
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[float]) -> Sequence[list[Aor]]:
-        rows = connection.execute(
-            "SELECT DISTINCT username, domain FROM sipsilo_location AS l WHERE expires_at>? AND EXISTS "
-            "(SELECT 1 FROM silo WHERE username=l.username AND domain=l.domain)",
-            (min(items),),
-        ).fetchall()
+    def __init__(self, tables: Tables) -> None:
+        silo, location = tables.silo, tables.location
+        is_same = and_(silo.c.username == location.c.username, silo.c.domain == location.c.domain)
+        self._statement = (
+            select(location.c.username, location.c.domain)
+            .distinct()
+            .where(location.c.expires_at > bindparam("now"), select(silo.c.mid).where(is_same).exists())
+        )
+
+    async def run(self, connection: Connection, items: Sequence[float]) -> Sequence[list[Aor]]:
+        rows = await connection.fetch(self._statement, {"now": min(items)})
         return [[Aor(*row) for row in rows]] * len(items)
 
 
 class _Due(Operation[tuple[float, int], list[Aor]]):
     rank = 8
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[tuple[float, int]]) -> Sequence[list[Aor]]:
-        return [self._due(connection, *item) for item in items]
-
-    def _due(self, connection: sqlite3.Connection, now: float, limit: int) -> list[Aor]:
-        rows = connection.execute(
-            "SELECT DISTINCT username, domain FROM silo WHERE next_try>0 AND next_try<=? LIMIT ?",
-            (now, limit),
+    def __init__(self, tables: Tables) -> None:
+        silo = tables.silo
+        self._statement = (
+            select(silo.c.username, silo.c.domain)
+            .distinct()
+            .where(
+                is_pending(silo),
+                silo.c.next_try > 0,
+                silo.c.next_try <= bindparam("now"),
+                silo.c.exp_time > bindparam("now"),
+            )
+            .limit(bindparam("limit"))
         )
-        return [Aor(*row) for row in rows.fetchall()]
+
+    async def run(self, connection: Connection, items: Sequence[tuple[float, int]]) -> Sequence[list[Aor]]:
+        found = [await connection.fetch(self._statement, {"now": int(now), "limit": limit}) for now, limit in items]
+        return [[Aor(*row) for row in rows] for rows in found]
 
 
 class _NextDue(Operation[float, float | None]):
     rank = 8
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[float]) -> Sequence[float | None]:
-        now = min(items)
-        query = "SELECT min(next_try) FROM silo WHERE next_try>? AND next_try<?"
-        (due,) = connection.execute(query, (now, NEVER)).fetchone()
+    def __init__(self, tables: Tables) -> None:
+        next_try = tables.silo.c.next_try
+        self._statement = select(func.min(next_try)).where(
+            is_pending(tables.silo), next_try > bindparam("now"), next_try < NEVER
+        )
+
+    async def run(self, connection: Connection, items: Sequence[float]) -> Sequence[float | None]:
+        ((due,),) = await connection.fetch(self._statement, {"now": int(min(items))})
         return [due] * len(items)
 
 
 class _Purge(Operation[tuple[float, int], int]):
     rank = 9
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[tuple[float, int]]) -> Sequence[int]:
-        return [
-            connection.execute(
-                "DELETE FROM silo WHERE mid IN (SELECT mid FROM silo WHERE exp_time<=? LIMIT ?)", item
-            ).rowcount
-            for item in items
-        ]
+    def __init__(self, tables: Tables) -> None:
+        silo = tables.silo
+        self._expired = select(silo.c.mid).where(silo.c.exp_time <= bindparam("now")).limit(bindparam("limit"))
+        self._delete = _Delete(tables)
+
+    async def run(self, connection: Connection, items: Sequence[tuple[float, int]]) -> Sequence[int]:
+        return [await self._purge(connection, *item) for item in items]
+
+    async def _purge(self, connection: Connection, now: float, limit: int) -> int:
+        mids = [mid for (mid,) in await connection.fetch(self._expired, {"now": int(now), "limit": limit})]
+        await self._delete.run(connection, mids)
+        return len(mids)
 
 
-class _DropClaims(Operation[str, None]):
-    rank = 0
+class _AdoptReminders(Operation[None, None]):
+    rank = 4
 
-    def run(self, connection: sqlite3.Connection, items: Sequence[str]) -> Sequence[None]:
-        connection.executemany("DELETE FROM sipsilo_claim WHERE node=?", [(node,) for node in items])
+    def __init__(self, tables: Tables) -> None:
+        silo = tables.silo
+        self._statement = (
+            update(silo)
+            .where(is_pending(silo), silo.c.next_try == 0, silo.c.snd_time > 0)
+            .values(next_try=silo.c.snd_time)
+        )
+
+    async def run(self, connection: Connection, items: Sequence[None]) -> Sequence[None]:
+        await connection.execute(self._statement, {})
         return [None] * len(items)
 
 
-class MessageRepository:
-    """The silo's `Repository` on an engine, for one node."""
+class _ReadGauges(Operation[float, Gauges]):
+    rank = 8
 
-    def __init__(self, engine: Engine, node: str) -> None:
+    def __init__(self, tables: Tables) -> None:
+        silo = tables.silo
+        self._all = select(func.count(), func.min(silo.c.inc_time)).select_from(silo)
+        self._due = select(func.count()).where(
+            is_pending(silo), silo.c.snd_time > 0, silo.c.snd_time <= bindparam("now")
+        )
+
+    async def run(self, connection: Connection, items: Sequence[float]) -> Sequence[Gauges]:
+        ((stored, oldest),) = await connection.fetch(self._all, {})
+        ((due,),) = await connection.fetch(self._due, {"now": int(min(items))})
+        return [Gauges(stored, due, oldest)] * len(items)
+
+
+class MessageRepository:
+    """The silo's `Repository` on an engine, for one node.
+
+    `max_messages`: unexpired messages that one owner may have, 0 for any number. `headers_are_text`: the column
+    extra_hdrs holds text, as in Kamailio's table, not bytes, as in ours.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tables: Tables,
+        node: str,
+        *,
+        max_messages: int = 0,
+        headers_are_text: bool = False,
+    ) -> None:
         self._engine = engine
         self._node = node
-        self._add = _Add()
-        self._delete = _Delete()
-        self._record = _Record()
-        self._postpone = _Postpone()
-        self._forget_retries = _ForgetRetries()
-        self._release = _Release(node)
-        self._renew = _Renew(node)
-        self._claim = _Claim(node)
-        self._waiting = _Waiting()
-        self._due = _Due()
-        self._next_due = _NextDue()
-        self._purge = _Purge()
+        self._add = _Add(tables, max_messages, headers_are_text)
+        self._delete = _Delete(tables)
+        self._record = _Record(tables)
+        self._postpone = _Postpone(tables, engine.dialect)
+        self._forget_retries = _ForgetRetries(tables, engine.dialect)
+        self._release = Release(tables, node)
+        self._renew = Renew(tables, node)
+        self._drop_claims = DropClaims(tables)
+        self._claim = _Claim(tables, engine.dialect, node)
+        self._waiting = _Waiting(tables)
+        self._due = _Due(tables)
+        self._next_due = _NextDue(tables)
+        self._purge = _Purge(tables)
+        self._adopt_reminders = _AdoptReminders(tables)
+        self._gauges = _ReadGauges(tables)
+        self._publish = Publish(tables, node)
 
     async def start(self) -> None:
         """Drop what an earlier run of this node had claimed, so that nobody waits for its lease."""
-        await self._engine.submit(_DropClaims(), self._node)
+        await self._engine.submit(self._drop_claims, self._node)
 
     def add(self, message: StoredMessage) -> Awaitable[int]:
-        """Keep a message; its number."""
+        """Keep a message; its number. Raises QuotaFull."""
         return self._engine.submit(self._add, message)
 
     def delete(self, mid: int) -> Awaitable[None]:
@@ -248,7 +405,7 @@ class MessageRepository:
         return self._engine.submit(self._delete, mid)
 
     def record(self, mid: int, attempt: Attempt) -> Awaitable[None]:
-        """Note how an attempt ended."""
+        """Note how an attempt ended; a reminder becomes an ordinary message."""
         return self._engine.submit(self._record, _Recording(mid, attempt))
 
     def postpone(self, owner: Aor, mid: int, attempt: Attempt) -> Awaitable[None]:
@@ -267,16 +424,16 @@ class MessageRepository:
         """Prolong all claims of this node."""
         return self._engine.submit(self._renew, lease)
 
-    def forget_retries(self, owner: Aor) -> Awaitable[None]:
-        """Retry nothing of this owner's before they register."""
-        return self._engine.submit(self._forget_retries, owner)
+    def forget_retries(self, owner: Aor, now: float) -> Awaitable[None]:
+        """Retry nothing of this owner's before they register; reminders after `now` keep their time."""
+        return self._engine.submit(self._forget_retries, _Forgetting(owner, now))
 
     def waiting(self, now: float) -> Awaitable[list[Aor]]:
         """Owners who are bound and have messages."""
         return self._engine.submit(self._waiting, now)
 
     def due(self, now: float, limit: int) -> Awaitable[list[Aor]]:
-        """Owners of messages whose next attempt is due."""
+        """Owners of messages whose next attempt, or send time, is due."""
         return self._engine.submit(self._due, (now, limit))
 
     def next_due(self, now: float) -> Awaitable[float | None]:
@@ -286,3 +443,15 @@ class MessageRepository:
     def purge(self, now: float, limit: int) -> Awaitable[int]:
         """Delete up to `limit` expired messages; how many there were."""
         return self._engine.submit(self._purge, (now, limit))
+
+    def adopt_reminders(self) -> Awaitable[None]:
+        """Take up the reminders that other programs have put into the table."""
+        return self._engine.submit(self._adopt_reminders, None)
+
+    def gauges(self, now: float) -> Awaitable[Gauges]:
+        """What there is now."""
+        return self._engine.submit(self._gauges, now)
+
+    def publish(self, statistics: Mapping[str, int]) -> Awaitable[None]:
+        """Write this node's statistics where `sipsilo stats` finds them."""
+        return self._engine.submit(self._publish, statistics)

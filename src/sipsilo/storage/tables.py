@@ -5,9 +5,25 @@ columns by their keys, which are the default names.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    literal_column,
+    or_,
+)
 from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
 _Bytes = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")  # a BLOB ends at 64 KiB
@@ -40,19 +56,22 @@ class SiloNames:
 
 
 class Tables:
-    """All tables, with the silo named as its operator has named it."""
+    """All tables, with the silo named as its operator has named it.
 
-    def __init__(self, names: SiloNames | None = None) -> None:
+    `headers_are_text`: its column extra_hdrs holds text, as in Kamailio's table, not bytes, as in ours.
+    """
+
+    def __init__(self, names: SiloNames | None = None, *, headers_are_text: bool = False) -> None:
         self.names = names or SiloNames()
         self.metadata = MetaData()
-        self.silo = _silo(self.names, self.metadata)
+        self.silo = _silo(self.names, self.metadata, Text() if headers_are_text else _Bytes)
         self.location = _location(self.metadata)
         self.claim = _claim(self.metadata)
         self.meta = _meta(self.metadata)
         self.statistics = _statistics(self.metadata)
 
 
-def _silo(names: SiloNames, metadata: MetaData) -> Table:
+def _silo(names: SiloNames, metadata: MetaData, headers: TypeEngine[Any]) -> Table:
     table = Table(
         names.table,
         metadata,
@@ -66,7 +85,7 @@ def _silo(names: SiloNames, metadata: MetaData) -> Table:
         Column(names.snd_time, BigInteger, nullable=False, server_default="0", key="snd_time"),
         Column(names.ctype, _text(255), nullable=False, server_default="text/plain", key="ctype"),
         Column(names.body, _Bytes, key="body"),
-        Column(names.extra_hdrs, _Bytes, key="extra_hdrs"),
+        Column(names.extra_hdrs, headers, key="extra_hdrs"),
         Column(names.callid, _text(255), key="callid"),
         Column(names.status, Integer, key="status"),
         # Ours: what the From and To URIs above do not hold, and how delivery stands.
@@ -83,9 +102,23 @@ def _silo(names: SiloNames, metadata: MetaData) -> Table:
     # index names are the schema's in PostgreSQL and SQLite, so they carry the table's name
     Index(f"{names.table}_owner", table.c.username, table.c.domain)
     Index(f"{names.table}_expiry", table.c.exp_time)
-    due = table.c.next_try > 0
-    Index(f"{names.table}_retry", table.c.next_try, sqlite_where=due, postgresql_where=due)
+    pending = is_pending(table)
+    Index(
+        f"{names.table}_pending",
+        table.c.next_try,
+        table.c.snd_time,
+        sqlite_where=pending,
+        postgresql_where=pending,
+    )
     return table
+
+
+def is_pending(table: Table) -> ColumnElement[bool]:
+    """Rows in whose time something is to be done: an index holds them alone, for queries that say just this.
+
+    SQLite uses it for those only that repeat the condition word for word, hence the numbers in its text.
+    """
+    return or_(table.c.next_try != literal_column("0"), table.c.snd_time != literal_column("0"))
 
 
 def _location(metadata: MetaData) -> Table:

@@ -1,0 +1,33 @@
+"""Where SQL differs from database to database, beyond what SQLAlchemy knows."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, bindparam, cast
+from sqlalchemy import insert as sql_insert
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql import Executable
+
+from sipsilo.storage.connection import Dialect
+
+
+def insert_if_absent(dialect: Dialect, table: Table) -> Executable:
+    """An INSERT of a row, named parameters for all columns, that does nothing if its key is there."""
+    values: dict[str, Any] = {column.key: bindparam(column.key) for column in table.columns}
+    match dialect:
+        case "mysql":
+            return sql_insert(table).values(values).prefix_with("IGNORE")
+        case "postgresql":
+            return postgresql.insert(table).values(values).on_conflict_do_nothing()
+        case "sqlite":
+            return sqlite.insert(table).values(values).on_conflict_do_nothing()
+
+
+def is_owner(dialect: Dialect, table: Table) -> ColumnElement[bool]:
+    """The rows of the owner in the parameters `user` and `host`."""
+    user, host = table.c.username, table.c.domain
+    found = and_(user == bindparam("user"), host == bindparam("host"))
+    if dialect == "mysql":
+        # In tables that OpenSIPS has made bob is BOB, which RFC 3261 §19.1.4 denies: the index finds, this chooses.
+        exact = cast(user, mysql.BINARY()) == cast(bindparam("user"), mysql.BINARY())
+        found = and_(found, exact)
+    return found

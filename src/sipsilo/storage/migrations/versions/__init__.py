@@ -1,0 +1,1 @@
+"""One file a revision; `storage.schema.HEAD` names the last one."""

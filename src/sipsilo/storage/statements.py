@@ -1,0 +1,73 @@
+"""SQLAlchemy's statements as a driver takes them: compiled once, then SQL and values in the driver's order."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from sqlalchemy import ClauseElement
+from sqlalchemy.dialects import registry
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from sipsilo.storage.connection import Insert
+
+Item = TypeVar("Item")
+
+
+class Prepared(NamedTuple):
+    """SQL, and the names of its values in their order with what they are unless given."""
+
+    sql: str
+    parameters: tuple[tuple[str, object], ...]
+
+    def arguments(self, values: Mapping[str, object]) -> list[object]:
+        """The values in the order of the SQL."""
+        return [values.get(name, default) for name, default in self.parameters]
+
+
+class Statements:
+    """The statements of one dialect, named as SQLAlchemy names it; each is compiled at its first use."""
+
+    def __init__(self, dialect: str) -> None:
+        self._dialect: Dialect = registry.load(dialect)()
+        self._mark = "%s" if self._dialect.paramstyle == "format" else "?"
+        # held by the statement itself: what is forgotten elsewhere must not give its id to another
+        self._prepared: dict[Executable, Prepared] = {}
+        self._inserts: dict[tuple[Insert, int], str] = {}
+
+    def prepare(self, statement: Executable) -> Prepared:
+        """A statement as SQL of this dialect."""
+        prepared = self._prepared.get(statement)
+        if prepared is None:
+            prepared = self._prepared[statement] = self._compile(statement)
+        return prepared
+
+    def insert(self, insert: Insert, count: int) -> str:
+        """SQL for that many rows, whose values come row by row in the order of the columns."""
+        sql = self._inserts.get((insert, count))
+        if sql is None:
+            quoted = self._dialect.identifier_preparer
+            columns = ", ".join(quoted.format_column(insert.table.c[key]) for key in insert.columns)
+            row = f"({', '.join([self._mark] * len(insert.columns))})"
+            sql = f"INSERT INTO {quoted.format_table(insert.table)} ({columns}) VALUES {', '.join([row] * count)}"
+            self._inserts[insert, count] = sql
+        return sql
+
+    def _compile(self, statement: Executable) -> Prepared:
+        assert isinstance(statement, ClauseElement)
+        compiled = statement.compile(dialect=self._dialect)
+        assert isinstance(compiled, SQLCompiler)
+        return Prepared(compiled.string, tuple((name, compiled.params[name]) for name in compiled.positiontup or ()))
+
+
+def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Slices of 64, 32, … 1 items: few sizes, so that each size's statement is prepared once.
+
+    One statement for many rows leaves Python's lock once, not once a row.
+    """
+    start, size = 0, 64
+    while start < len(items):
+        while size > len(items) - start:
+            size //= 2
+        yield items[start : start + size]
+        start += size
