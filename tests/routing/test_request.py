@@ -1,6 +1,7 @@
 """What a script can do with a request, in a server in memory."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -90,6 +91,18 @@ def test_reply_in_full() -> None:
     response = ask(answer)
     assert (response.status, response.reason, response.get("x-a"), response.body) == (299, "Well", "1", b"Body")
     assert response.to.tag
+
+
+@pytest.mark.parametrize(
+    "bad", [{"reason": "a\r\nX-Evil: 1"}, {"headers": [("X-A", "1\n2")]}, {"headers": [("A\r", "1")]}]
+)
+def test_answer_of_more_lines_than_it_seems(bad: dict[str, Any]) -> None:
+    async def answer(request: Request) -> None:
+        with pytest.raises(ValueError, match="would end its line"):
+            await request.reply(200, **bad)
+        await request.reply(299)
+
+    assert ask(answer).status == 299
 
 
 @pytest.mark.parametrize("stateless", [False, True])
