@@ -238,7 +238,11 @@ class Request(InHand):
 
     async def m_store_addrs(self, owner: str, src: str, dst: str) -> Stored:
         """Keep a MESSAGE as one from `src` to `dst`, both URIs (Kamailio's function)."""
-        return await self._store(owner_of(owner), str(parse_uri(src)), str(parse_uri(dst)))
+        try:
+            source, destination = parse_uri(src).text, parse_uri(dst).text
+        except SipError as error:
+            return self._not_stored(Stored(error.status, error.reason))
+        return await self._store(owner_of(owner), source, destination)
 
     def _default_owner(self) -> Aor | None:
         owner = self._owner or parse_uri(self._uri).aor
@@ -263,7 +267,7 @@ class Request(InHand):
         except RepositoryError as error:
             log.error("database", method="MESSAGE", error=str(error))
             return UNAVAILABLE
-        if tried:
+        if tried and not options.send_time:
             silo = self._services.silo
             for branch in self._silent:
                 branch.add_done_callback(lambda task: _relayed_late(task, silo, mid))
@@ -306,7 +310,7 @@ class Request(InHand):
         return True
 
     def _can_take(self, owner: Aor) -> bool:
-        """Whether there is a way to the owner; a REGISTER must leave a contact for MESSAGEs bound (SPEC.md chapter 2)."""
+        """Whether there is a way to the owner; a REGISTER must leave a contact for MESSAGEs (SPEC.md chapter 2)."""
         if self.method != "REGISTER":
             return self._services.carrier.has_way_to(owner)
         if self._message.get("contact") is None or self._final >= 300:
