@@ -193,11 +193,14 @@ class Phone:
                 waiting.set_result(message)
             return
         self.requests.append(message)
-        if self.answer is None:
-            return
-        if message.method == "MESSAGE" and self.answer < 300:
-            self.messages.append(message.body.decode(errors="replace"))
-        self._flow.arrive(message.response(self.answer, to_tag=f"{self._remote.port}").to_bytes())
+        if self.answer is not None:
+            self.reply(message, self.answer)
+
+    def reply(self, request: Request, status: int) -> None:
+        """Answer one of `requests` that has been met with silence."""
+        if request.method == "MESSAGE" and status < 300:
+            self.messages.append(request.body.decode(errors="replace"))
+        self._flow.arrive(request.response(status, to_tag=f"{self._remote.port}").to_bytes())
 
 
 class _Network(TransportLayer):

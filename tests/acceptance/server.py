@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.acceptance.agent import DOMAIN
@@ -20,12 +20,9 @@ class Server:
     """One sipsilo on a free port of loopback, the same one for UDP and TCP and after each restart.
 
     `settings` are tables of sipsilo.toml, laid over those that every test wants. Without a `database`: an SQLite file.
-    `arguments` follow `sipsilo run`.
     """
 
-    def __init__(
-        self, folder: Path, settings: Settings, database: Database | None = None, arguments: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, settings: Settings, database: Database | None = None) -> None:
         self.port = free_port()
         self.database = database or SqliteFile(folder)
         self.config = folder / "sipsilo.toml"
@@ -33,7 +30,8 @@ class Server:
         self._log.touch()
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
-        self.arguments = list(arguments)
+        self.arguments: list[str] = []
+        """What the command gets beside its configuration."""
         self._write(settings)
 
     def _write(self, settings: Settings) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.agent import DOMAIN, Agent
+from tests.acceptance.conftest import SERVERS, StartServer
+from tests.acceptance.database import Database
 from tests.acceptance.programs import LOOPBACK, wait_until
 from tests.acceptance.server import Server
 from tests.acceptance.wire import Sip, parse, split_stream
@@ -63,13 +65,18 @@ class House:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Start a server; `script` are the lines of its request route for a MESSAGE, `server` a table of its settings."""
+    """Start a server; `script` are the lines of its request route for a MESSAGE, the others are tables."""
     servers: list[Server] = []
 
-    def start_server(script: str = "", server: dict[str, object] | None = None, **msilo: object) -> Server:
+    def start_one(
+        script: str = "",
+        server: dict[str, object] | None = None,
+        registrar: dict[str, object] | None = None,
+        **msilo: object,
+    ) -> Server:
         folder = tmp_path / f"server{len(servers)}"
         folder.mkdir()
-        running = Server(folder, {"msilo": msilo, "server": server or {}})
+        running = Server(folder, {"msilo": msilo, "server": server or {}, "registrar": registrar or {}})
         servers.append(running)
         if script:
             file = folder / "routes.py"
@@ -78,7 +85,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         running.start()
         return running
 
-    yield start_server
+    yield start_one
     for running in servers:
         running.close()
         print(running.log)  # noqa: T201  pytest shows it when the test has failed
@@ -538,7 +545,45 @@ def test_proxy_that_takes_nothing_is_tried_again_later(start: Callable[..., Serv
     asyncio.run(work())
 
 
+# -- who registers
+
+
+def test_registrar_limits(start: Callable[..., Server]) -> None:
+    """default_expires, min_expires, max_expires and max_contacts of [registrar]."""
+
+    async def scenario(house: House) -> None:
+        bob = await house.phone()
+
+        async def bind(*headers: str, contact: str = "") -> tuple[int, str]:
+            lines = [f"Contact: <{contact or bob.contact('bob')}>", *headers]
+            answer = await bob.request("REGISTER", f"sip:{DOMAIN}", "bob", "bob", lines)
+            told = answer.final.all("contact") or answer.final.all("min-expires")
+            return answer.status, told[0].rpartition("expires=")[2] if told else ""
+
+        assert await bind() == (200, "100")
+        assert await bind("Expires: 150") == (200, "150")
+        assert await bind("Expires: 1000") == (200, "200")
+        assert await bind("Expires: 79") == (423, "80")
+        assert await bind(contact="sip:bob@127.0.0.1:9") == (403, "")
+
+    run(start(registrar={"default_expires": 100, "min_expires": 80, "max_expires": 200, "max_contacts": 1}), scenario)
+
+
 # -- where it is kept
+
+
+@pytest.mark.parametrize("pool", [1, 3])
+@pytest.mark.parametrize("database", SERVERS, indirect=True)
+def test_db_pool(database: Database, start_server: StartServer, pool: int) -> None:
+    counts = {
+        "mysql": "SELECT count(*) FROM information_schema.processlist WHERE db = database()",
+        "postgres": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()",
+    }
+    query = next(query for scheme, query in counts.items() if database.url.startswith(scheme))
+    start_server(database, msilo={"db_pool": pool})
+    # the one that asks is among them; the one that has looked at the tables may be a moment longer
+    wait_until(lambda: database.query(query) == [(pool + 1,)], f"{pool} connections")
+
 
 COLUMNS = {
     "sc_mid": "number",

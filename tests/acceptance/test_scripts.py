@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.agent import DOMAIN, Agent
 from tests.acceptance.programs import LOOPBACK
-from tests.acceptance.server import Server
+from tests.acceptance.server import Server, Settings
 from tests.acceptance.sipp import run_sipp
 
 SAMPLE = Path(__file__).parents[2] / "examples" / "msilo_sample.py"
@@ -22,10 +22,17 @@ NOT_DUMPED = "MSILO: no offline messages dumped"
 UNSUPPORTED = "MSILO: the downstream UA doesn't support MESSAGEs"
 
 
+def scripted(folder: Path, script: Path, settings: Settings | None = None) -> Server:
+    """A running server with a script."""
+    server = Server(folder, settings or {})
+    server.arguments = ["--script", str(script)]
+    server.start()
+    return server
+
+
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("sample"), {}, arguments=("--script", str(SAMPLE)))
-    server.start()
+    server = scripted(tmp_path_factory.mktemp("sample"), SAMPLE)
     yield server
     server.close()
     print(server.log)  # noqa: T201
@@ -187,8 +194,7 @@ async def main(request: Request) -> None:
 def test_script_that_fails_answers_500_and_serves_on(tmp_path: Path) -> None:
     script = tmp_path / "routes.py"
     script.write_text(FAILING)
-    server = Server(tmp_path, {}, arguments=("--script", str(script)))
-    server.start()
+    server = scripted(tmp_path, script)
 
     async def scenario(alice: Agent, bob: Agent) -> None:
         assert (await alice.message(bob.user, "Hi")).status == 500
@@ -205,8 +211,7 @@ def test_script_that_fails_answers_500_and_serves_on(tmp_path: Path) -> None:
 
 def test_parameters_are_settings(tmp_path: Path) -> None:
     """Those of the guide hold whatever the script says."""
-    server = Server(tmp_path, {"msilo": {"add_date": 0}}, arguments=("--script", str(SAMPLE)))
-    server.start()
+    server = scripted(tmp_path, SAMPLE, {"msilo": {"add_date": 0}})
 
     async def scenario(alice: Agent, bob: Agent) -> None:
         await alice.message(bob.user, "Hi")

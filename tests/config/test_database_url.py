@@ -4,6 +4,7 @@ import pytest
 
 from sipsilo.config import ConfigError, load_settings
 from sipsilo.config.database_url import parse_database_url
+from sipsilo.storage.urls import parse_url
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,7 @@ from sipsilo.config.database_url import parse_database_url
 )
 def test_url_that_is_taken(url: str, read: str | None) -> None:
     assert parse_database_url(url) == (read or url)
+    parse_url(read or url)  # storage understands it too
     loaded = load_settings(None, {"SIPSILO_MSILO__DB_URL": url}, {}).msilo.db_url
     assert loaded == (read or url) or loaded.startswith("sqlite:////")
 

@@ -14,7 +14,7 @@ from tests.acceptance.programs import LOOPBACK, free_port
 from tests.acceptance.wire import Sip
 from tests.routing.post import MARK, PostOffice, run_office, run_with_proxy
 from tests.routing.quick import make_transactions_quick
-from tests.silo.samples import PLAIN, message
+from tests.silo.samples import BOB, PLAIN, message
 
 REMINDER = "sip:reminder@example.org"
 
@@ -130,6 +130,25 @@ def test_owner_of_another_host_is_sent_there(host: str, expected: int) -> None:
         assert [got.start for got in other.received] == [f"MESSAGE sip:carol@{host} SIP/2.0"] * (expected == 200)
 
     run_office(scenario)
+
+
+@pytest.mark.parametrize(
+    ("owner", "proxy", "bound", "reached"),
+    [
+        (BOB, "", False, False),
+        (BOB, "", True, True),
+        (BOB, "sip:proxy.example.org", False, True),
+        (Aor("carol", "example.com"), "", False, True),
+    ],
+)
+def test_whom_we_reach(owner: Aor, proxy: str, bound: bool, reached: bool) -> None:
+    async def scenario(office: PostOffice) -> None:
+        if bound:
+            await office.bind(await office.phone())
+        assert office.carrier.reaches(owner) is reached
+        assert office.carrier.is_bound(owner) is bound
+
+    run_office(scenario, CarrierSettings(outbound_proxy=proxy))
 
 
 def test_whoever_serves_all_hosts_sends_to_none() -> None:

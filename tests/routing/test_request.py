@@ -1,11 +1,14 @@
 """What a script can do with a request, in a server in memory."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from sipsilo.config import Msilo, Proxy, Settings
 from sipsilo.config import Server as ServerSettings
+from sipsilo.formats import Variable
 from sipsilo.routing import Branch, Reply, Request, Script
 from sipsilo.sip.message import Response
 from sipsilo.testing import TestServer
@@ -90,6 +93,18 @@ def test_reply_in_full() -> None:
     response = ask(answer)
     assert (response.status, response.reason, response.get("x-a"), response.body) == (299, "Well", "1", b"Body")
     assert response.to.tag
+
+
+@pytest.mark.parametrize(
+    "bad", [{"reason": "a\r\nX-Evil: 1"}, {"headers": [("X-A", "1\n2")]}, {"headers": [("A\r", "1")]}]
+)
+def test_answer_of_more_lines_than_it_seems(bad: dict[str, Any]) -> None:
+    async def answer(request: Request) -> None:
+        with pytest.raises(ValueError, match="would end its line"):
+            await request.reply(200, **bad)
+        await request.reply(299)
+
+    assert ask(answer).status == 299
 
 
 @pytest.mark.parametrize("stateless", [False, True])
@@ -567,6 +582,58 @@ def test_stored_as_from_and_to_others() -> None:
         assert (message.from_.uri_text, message.to.uri_text) == ("sip:service@example.org", CAROL)
 
     serve(scripted(work), scenario)
+
+
+@pytest.mark.parametrize(
+    ("owner", "src", "dst", "status"),
+    [("nonsense", ALICE, BOB, 404), (BOB, "nonsense", BOB, 400), (BOB, ALICE, "", 400)],
+)
+def test_addresses_that_are_none(owner: str, src: str, dst: str, status: int) -> None:
+    async def work(request: Request) -> None:
+        stored = await request.m_store_addrs(owner, src, dst)
+        assert not stored
+        await request.reply(stored.status, stored.reason)
+
+    assert ask(work).status == status
+
+
+def test_reminder_is_not_deleted_by_a_relay_that_succeeds_late() -> None:
+    """What was relayed and what is to come at its time are two things."""
+
+    async def work(request: Request) -> None:
+        request.avp["when"] = "20990101120000"
+        assert await request.m_store()
+        await request.reply(202)
+
+    async def scenario(server: TestServer) -> None:
+        bob = await server.register(BOB)
+        bob.answer = None
+        assert (await server.send(ALICE, BOB, "Hi")).status == 202
+        bob.reply(bob.requests[0], 200)
+        await server.settled()
+        assert server.stored(BOB) == ["Hi"]
+
+    msilo = Msilo(reminder="sip:clock@example.org", send_time=60, snd_time_avp=Variable("$avp", "when"))
+    proxy = Proxy(relay_timeout=0.2)
+    serve(failing(work), scenario, Settings(server=ServerSettings(domains=("example.org",)), proxy=proxy, msilo=msilo))
+
+
+def test_relay_that_succeeds_late_takes_the_stored_message_away() -> None:
+    async def work(request: Request) -> None:
+        assert await request.m_store()
+        await request.reply(202)
+
+    async def scenario(server: TestServer) -> None:
+        bob = await server.register(BOB)
+        bob.answer = None
+        assert (await server.send(ALICE, BOB, "Hi")).status == 202
+        assert server.stored(BOB) == ["Hi"]
+        bob.reply(bob.requests[0], 200)
+        async with asyncio.timeout(5):
+            while server.stored(BOB):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    serve(failing(work), scenario)
 
 
 def test_relay_that_failed_is_the_first_attempt() -> None:

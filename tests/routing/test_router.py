@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sipsilo.config import Msilo, Settings
 from sipsilo.routing import Context, Event, LocalRequest, Request, Script, ScriptError
 from sipsilo.server import StartError
 from sipsilo.testing import TestServer
@@ -102,6 +103,27 @@ def test_dump_without_a_request(owner: str, dumped: bool) -> None:
         assert done == [dumped]
 
     serve(script, scenario)
+
+
+def test_dump_by_way_of_the_outbound_proxy() -> None:
+    """It knows where users are of whom nothing is bound here (guide chapter 1.3.8)."""
+    script = new_script()
+    done: list[bool] = []
+
+    @script.timer_route(interval=0.02)
+    async def tick(context: Context) -> None:
+        done.append(await context.m_dump(BOB))
+
+    async def scenario(server: TestServer) -> None:
+        proxy = server.phone("sip:proxy@192.0.2.5", "192.0.2.5:5060")
+        await server.send(ALICE, BOB, "Hi")
+        async with asyncio.timeout(5):
+            while not proxy.messages:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert [request.uri_text for request in proxy.requests] == [BOB]
+        assert done[0]
+
+    serve(script, scenario, Settings(msilo=Msilo(outbound_proxy="sip:192.0.2.5", add_date=False)))
 
 
 def test_events() -> None:

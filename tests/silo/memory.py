@@ -115,6 +115,8 @@ class MemoryRepository:
 
     async def forget_retries(self, owner: Aor, now: float) -> None:
         await self._commit("forget_retries")
+        if owner in self.tables.bound:
+            return
         for each in self._of(owner):
             if each.send_time <= now and 0 < each.next_try < NEVER:
                 self._change(each.mid, next_try=AT_REGISTRATION)
@@ -203,6 +205,9 @@ class Phones:
 
     def is_bound(self, owner: Aor) -> bool:
         return owner not in self.away
+
+    def reaches(self, owner: Aor) -> bool:
+        return self.is_bound(owner)
 
     async def carry(self, message: StoredMessage) -> Response | None:
         if not self.is_bound(message.owner):

@@ -546,6 +546,23 @@ def test_nothing_is_retried_for_an_owner_who_is_away(run: Run) -> None:
     run(scenario())
 
 
+def test_retry_of_an_owner_who_is_bound_at_another_node_is_left_to_it(run: Run) -> None:
+    async def scenario() -> None:
+        tables = Tables()
+        one, two = Node(tables=tables), Node(tables=tables, name="two")
+        one.phones.away.add(BOB)
+        tables.bound = {BOB}
+        tables.put("one", next_try=int(time.time()))
+        await one.delivery.retry_due(time.time())
+        await one.ended()
+        assert "claim" not in one.repository.calls
+        await two.delivery.retry_due(time.time())
+        await two.ended()
+        assert two.phones.bodies == ["one"]
+
+    run(scenario())
+
+
 def test_owner_who_goes_away_in_the_middle_keeps_the_rest(run: Run) -> None:
     async def scenario() -> None:
         node = Node()

@@ -15,7 +15,7 @@ from sipsilo.silo.reminders import parse_send_time
 from sipsilo.silo.silo import Silo, SiloSettings
 from sipsilo.sip.uri import Aor
 from tests.loop import START, run_in_virtual_time
-from tests.silo.memory import MemoryRepository, Phones
+from tests.silo.memory import MemoryRepository, Phones, Tables
 from tests.silo.samples import ALICE, BOB, PLAIN, message
 
 Run = Callable[[Coroutine[object, object, None]], None]
@@ -102,8 +102,10 @@ def test_bad_time_is_told(value: object) -> None:
 class Home:
     """A silo with reminders; Bob is there."""
 
-    def __init__(self, phones: Phones | None = None, **settings: object) -> None:
-        self.repository = MemoryRepository()
+    def __init__(
+        self, phones: Phones | None = None, tables: Tables | None = None, node: str = "one", **settings: object
+    ) -> None:
+        self.repository = MemoryRepository(tables, node)
         self.tables = self.repository.tables
         self.phones = phones or Phones()
         self.phones.takes = 0.05
@@ -304,6 +306,23 @@ def test_no_reminder_is_kept_where_they_are_off(run: Run, settings: dict[str, ob
             await asyncio.sleep(300)
             assert (home.tables.messages, home.silo.statistics.stored_messages) == ({}, 0)
             assert "adopt_reminders" not in home.repository.calls
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("stored_at", ["here", "there"])
+def test_reminder_is_sent_by_the_node_where_its_owner_is_bound(run: Run, stored_at: str) -> None:
+    """At its second, whichever of two nodes looks first, and wherever it was stored."""
+
+    async def scenario() -> None:
+        tables = Tables()
+        async with Home(tables=tables, send_time=5) as here, Home(tables=tables, send_time=5, node="two") as there:
+            here.phones.away = {BOB}
+            tables.bound = {BOB}
+            due = int(time.time()) + 20
+            await (here if stored_at == "here" else there).remind("one", 20)
+            await asyncio.sleep(due - time.time() + 0.5)
+            assert (here.phones.bodies, there.phones.bodies) == ([], ["one"])
 
     run(scenario())
 

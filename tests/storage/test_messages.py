@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sipsilo.silo.message import NEVER, Attempt, StoredMessage
+from sipsilo.silo.message import AT_REGISTRATION, NEVER, Attempt, StoredMessage
 from sipsilo.silo.repository import RepositoryError
 from sipsilo.sip.uri import Aor
 from tests.loop import run
@@ -256,6 +256,23 @@ def test_nothing_is_retried_for_an_owner_who_is_away(database: Database) -> None
             assert await numbers(node) == [waiting]
             rows = database.execute("SELECT next_try FROM silo WHERE mid IN (?,?) ORDER BY mid", refused, other)
             assert rows == [(NEVER,), (LATER + 1,)]
+
+    run(scenario())
+
+
+def test_retries_of_an_owner_who_is_bound_stay(database: Database) -> None:
+    """At another node then, which makes them."""
+
+    async def scenario() -> None:
+        async with database.node() as node:
+            await add(node, message(next_try=LATER))
+            query = "SELECT next_try FROM silo"
+            await node.bindings.replace(BOB, (binding(), binding("sip:bob@192.0.2.2", methods="INVITE")))
+            await node.messages.forget_retries(BOB, NOW)
+            assert database.execute(query) == [(LATER,)]
+            await node.bindings.replace(BOB, (binding(expires_at=NOW), binding("sip:bob@192.0.2.2", methods="INVITE")))
+            await node.messages.forget_retries(BOB, NOW)
+            assert database.execute(query) == [(AT_REGISTRATION,)]
 
     run(scenario())
 

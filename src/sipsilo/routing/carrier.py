@@ -71,9 +71,17 @@ class ContactCarrier:
         """Whether the owner has a contact that takes MESSAGEs."""
         return bool(self.bindings(owner))
 
+    def reaches(self, owner: Aor) -> bool:
+        """Whether there is a way to the owner: a contact, the outbound proxy, or a host that is not ours."""
+        return bool(self._settings.outbound_proxy) or not self._identity.owns(owner) or self.is_bound(owner)
+
     def bindings(self, owner: Aor) -> list[Binding]:
         """The contacts of the owner that take MESSAGEs, the newest first."""
         return [binding for binding in self._location.lookup(owner) if binding.takes("MESSAGE")]
+
+    def has_way_to(self, owner: Aor) -> bool:
+        """Whether `carry` has where to send: the outbound proxy, a contact, or the server of somebody else's user."""
+        return bool(self._settings.outbound_proxy) or self.is_bound(owner) or not self._identity.owns(owner)
 
     # -- what is ours
 

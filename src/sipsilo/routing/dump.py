@@ -30,8 +30,7 @@ def dump(services: Services, owner: str, maxmsg: int | None, *, new_binding: boo
     if aor is None:
         log.info("not dumped", owner=owner, reason="no address of record")
         return False
-    # Somebody else's user may be reached without a binding here (SPEC.md chapter 2).
-    if services.identity.owns(aor) and not services.carrier.is_bound(aor):
+    if not services.carrier.has_way_to(aor):
         return False
     services.silo.deliver(aor, new_binding=new_binding, limit=maxmsg)
     return True

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
 
 import structlog
 
@@ -10,14 +9,15 @@ from sipsilo.endpoint import RETRY_AFTER, Incoming
 from sipsilo.proxy.forward import has_hops, loop_mark
 from sipsilo.proxy.response_context import upstream
 from sipsilo.registrar.binding import Binding, Received, RegistrarLimits, apply_register
-from sipsilo.registrar.register import SUPPORTED, Registered
+from sipsilo.registrar.register import Registered
 from sipsilo.routing.dump import check_maxmsg, owner_of
+from sipsilo.routing.inhand import ALLOW, InHand
 from sipsilo.routing.parts import Branch, Reply
 from sipsilo.routing.relay import OF_OUR_MAKING, Plan, Relayed, Target, next_hop
 from sipsilo.routing.script import Route, run_route
 from sipsilo.routing.services import Services
 from sipsilo.routing.stored import ACCEPTED, NOBODY, UNAVAILABLE, Stored
-from sipsilo.routing.variables import Scope, value
+from sipsilo.routing.variables import value
 from sipsilo.silo.message import NOT_TRIED, Attempt, NotStorable
 from sipsilo.silo.outcome import failed_attempt
 from sipsilo.silo.repository import RepositoryError
@@ -25,19 +25,15 @@ from sipsilo.silo.silo import Silo
 from sipsilo.sip import message as sip
 from sipsilo.sip.errors import SipError
 from sipsilo.sip.uri import Aor, parse_uri
-from sipsilo.sip.validation import check_required
 from sipsilo.transport.flow import bracketed
 
-ALLOW = ("Allow", "REGISTER, MESSAGE, OPTIONS")
-
-_COMPOSING = "application/im-iscomposing+xml"
 _NOWHERE = Received("UDP", ("", 0), ("", 0), False)
 _NOTHING: frozenset[asyncio.Task[sip.Response]] = frozenset()
 
 log = structlog.get_logger(__name__)
 
 
-class Request(Scope):
+class Request(InHand):
     """A request that came in.
 
     `reply`, `relay`, `save` and `options_reply` answer it, once; a request that a script leaves unanswered
@@ -51,60 +47,28 @@ class Request(Scope):
         "_branch_route",
         "_dump",
         "_failure_route",
-        "_final",
-        "_flags",
         "_in_failure_route",
         "_owner",
         "_registered",
         "_reply_route",
-        "_services",
         "_silent",
-        "_transaction",
     )
 
     def __init__(self, services: Services, incoming: Incoming) -> None:
-        request = incoming.request
-        super().__init__(request, incoming, request.uri_text)
-        self._services = services
-        self._transaction = incoming
+        super().__init__(services, incoming)
         self._bindings: list[Binding] | None = None
         self._owner: Aor | None = None
         self._failure_route: Route | None = None
         self._reply_route: Route | None = None
         self._branch_route: Route | None = None
         self._in_failure_route = False
-        self._final = 0
-        self._flags: set[str | int] | None = None
         self._best: sip.Response | None = None
         self._attempt: Attempt = NOT_TRIED
         self._silent = _NOTHING
         self._registered: Registered | None = None
         self._dump: tuple[Aor, int | None] | None = None
 
-    # -- what it is
-
-    @property
-    def message(self) -> sip.Request:
-        """The request as it goes on. To be read only."""
-        message = self._message
-        assert isinstance(message, sip.Request)
-        return message
-
-    @property
-    def method(self) -> str:
-        """Its method (`$rm`)."""
-        return self._transaction.request.method
-
-    @property
-    def answered(self) -> bool:
-        """Whether a final response has been sent."""
-        return self._transaction.answered
-
-    @property
-    def is_composing(self) -> bool:
-        """Whether it only tells that somebody is typing (RFC 3994): worthless later, so never stored."""
-        content_type = self._message.get("content-type") or ""
-        return content_type.partition(";")[0].strip().lower() == _COMPOSING
+    # -- what becomes of a relay
 
     @property
     def reply_status(self) -> int:
@@ -115,36 +79,6 @@ class Request(Scope):
     def reply_reason(self) -> str:
         """The reason phrase of that reply (`$rr`)."""
         return "" if self._best is None else self._best.reason
-
-    def is_myself(self, host: str | None = None) -> bool:
-        """Whether we serve the users of a host, by default of the Request-URI's (setting server.domains)."""
-        return self._services.identity.serves(parse_uri(self._uri).host if host is None else host.lower())
-
-    def process_max_forwards(self, limit: int = 10) -> bool:
-        """Whether it may go on: False when it has no hops left. Without Max-Forwards it gets `limit` hops."""
-        if self._message.get("max-forwards") is None:
-            self._writable().add("Max-Forwards", str(limit))
-        if has_hops(self.message):
-            return True
-        self._services.count("refused.hops")
-        return False
-
-    # -- the script's marks on it
-
-    def set_flag(self, flag: str | int) -> None:
-        """Set a flag."""
-        if self._flags is None:
-            self._flags = set()
-        self._flags.add(flag)
-
-    def reset_flag(self, flag: str | int) -> None:
-        """Take a flag away."""
-        if self._flags is not None:
-            self._flags.discard(flag)
-
-    def is_flag_set(self, flag: str | int) -> bool:
-        """Whether a flag is set."""
-        return self._flags is not None and flag in self._flags
 
     def t_on_failure(self, name: str) -> None:
         """Let a relay that fails go through this failure route."""
@@ -163,57 +97,9 @@ class Request(Scope):
         super().set_uri(text)
         self._bindings = self._owner = None
 
-    def _writable(self) -> sip.Message:
-        if self._message is self._transaction.request:
-            self._message = self._transaction.request.copy()  # answers are made of the request as it came
-        return self._message
-
-    # -- answering
-
-    def t_newtran(self) -> bool:
-        """Whether it has a transaction that can answer; it has one from the beginning, until it is answered."""
-        return not self._transaction.answered
-
-    async def reply(
-        self,
-        status: int,
-        reason: str | None = None,
-        headers: Iterable[tuple[str, str]] = (),
-        body: bytes | str = b"",
-        *,
-        stateless: bool = False,
-    ) -> None:
-        """Answer. `stateless`: keep nothing, so that a retransmission comes here again (OpenSIPS' sl_send_reply).
-
-        Raises TransactionError for a second final answer, and for 408 (RFC 4320 §4.2).
-        """
-        data = body.encode() if isinstance(body, str) else body
-        if stateless:
-            self._transaction.reply_statelessly(status, reason, headers, data)
-        else:
-            self._transaction.reply(status, reason, headers, data)
-        self._answered_with(status)
-
-    async def options_reply(self) -> None:
-        """Answer an OPTIONS: 200 with what we do, 420 when it requires more (RFC 3261 §11.2)."""
-        try:
-            check_required(self._transaction.request, SUPPORTED)
-        except SipError as error:
-            self._refuse(error)
-        else:
-            self._answer(200, headers=(ALLOW, ("Accept", "*/*"), ("Supported", "path")))
-
-    def _refuse(self, error: SipError) -> None:
-        self._services.count(f"refused.{error.cause}")
-        self._answer(error.status, error.reason, error.headers)
-
-    def _answer(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
-        self._transaction.reply(status, reason, headers)
-        self._answered_with(status)
-
     def _answered_with(self, status: int) -> None:
-        """Note the answer, and do what m_dump was asked for before it."""
-        self._final = status
+        """Do what m_dump was asked for before the answer."""
+        super()._answered_with(status)
         if self._dump is not None and 200 <= status < 300:
             owner, maxmsg = self._dump
             self._dump = None
@@ -352,7 +238,11 @@ class Request(Scope):
 
     async def m_store_addrs(self, owner: str, src: str, dst: str) -> Stored:
         """Keep a MESSAGE as one from `src` to `dst`, both URIs (Kamailio's function)."""
-        return await self._store(owner_of(owner), str(parse_uri(src)), str(parse_uri(dst)))
+        try:
+            source, destination = parse_uri(src).text, parse_uri(dst).text
+        except SipError as error:
+            return self._not_stored(Stored(error.status, error.reason))
+        return await self._store(owner_of(owner), source, destination)
 
     def _default_owner(self) -> Aor | None:
         owner = self._owner or parse_uri(self._uri).aor
@@ -377,7 +267,7 @@ class Request(Scope):
         except RepositoryError as error:
             log.error("database", method="MESSAGE", error=str(error))
             return UNAVAILABLE
-        if tried:
+        if tried and not options.send_time:
             silo = self._services.silo
             for branch in self._silent:
                 branch.add_done_callback(lambda task: _relayed_late(task, silo, mid))
@@ -420,9 +310,9 @@ class Request(Scope):
         return True
 
     def _can_take(self, owner: Aor) -> bool:
-        """Whether the owner has a contact for MESSAGEs, and a REGISTER leaves one bound (SPEC.md chapter 2)."""
+        """Whether there is a way to the owner; a REGISTER must leave a contact for MESSAGEs (SPEC.md chapter 2)."""
         if self.method != "REGISTER":
-            return self._services.carrier.is_bound(owner)
+            return self._services.carrier.has_way_to(owner)
         if self._message.get("contact") is None or self._final >= 300:
             return False
         if self._registered is not None:
@@ -432,10 +322,6 @@ class Request(Scope):
     def _deliver(self, owner: Aor, maxmsg: int | None) -> None:
         is_new = self._registered is None or self._registered.has_new
         self._services.silo.deliver(owner, new_binding=is_new, limit=maxmsg)
-
-    def _must_be(self, method: str, word: str) -> None:
-        if self.method != method:
-            raise ValueError(f"{word} is for {method}, not for {self.method}")
 
 
 def _known(routes: dict[str, Route], name: str, kind: str) -> Route:

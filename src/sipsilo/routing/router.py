@@ -10,9 +10,10 @@ from sipsilo.config.errors import Mistake
 from sipsilo.endpoint import Incoming
 from sipsilo.proxy.forward import check_forwardable
 from sipsilo.registrar.binding import Binding
+from sipsilo.routing.inhand import ALLOW
 from sipsilo.routing.occasions import Context, Event
 from sipsilo.routing.parts import LocalRequest
-from sipsilo.routing.request import ALLOW, Request
+from sipsilo.routing.request import Request
 from sipsilo.routing.script import Route, ScriptError, Timer, failure, log_failure, run_route
 from sipsilo.routing.services import Services
 from sipsilo.sip import message as sip

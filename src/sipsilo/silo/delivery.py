@@ -38,8 +38,11 @@ class Carrier(Protocol):
     def is_bound(self, owner: Aor) -> bool:
         """Whether the owner has a contact that takes MESSAGEs."""
 
+    def reaches(self, owner: Aor) -> bool:
+        """Whether this node has a way to the owner: a contact, or one that needs none."""
+
     async def carry(self, message: StoredMessage) -> Response | None:
-        """Send a message; the final response, None when no contact is bound."""
+        """Send a message; the final response, None when there is no way to its owner."""
 
 
 class Reason(Enum):
@@ -285,8 +288,18 @@ class Delivery:
             self.start(owner, Reason.RETRY)
 
     async def retry_due(self, now: float) -> bool:
-        """Start what is due at a time; whether there may be more. Raises RepositoryError."""
+        """Start what is due at a time; whether there may be more. Raises RepositoryError.
+
+        Whom this node does not reach may be bound at another one, which will: their claim is not taken.
+        """
         owners = await self._repository.due(now, DUE_AT_ONCE)
+        away = []
         for owner in owners:
-            self.start(owner, Reason.RETRY)
+            if self._carrier.reaches(owner):
+                self.start(owner, Reason.RETRY)
+            else:
+                self._postponed.pop(owner, None)
+                away.append(owner)
+        if away:
+            await asyncio.gather(*[self._repository.forget_retries(owner, now) for owner in away])
         return len(owners) == DUE_AT_ONCE

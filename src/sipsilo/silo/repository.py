@@ -72,7 +72,10 @@ class Repository(Protocol):
         """Prolong all claims of this node."""
 
     def forget_retries(self, owner: Aor, now: float) -> Awaitable[None]:
-        """The owner is away: nothing is retried before they register; reminders after `now` keep their time."""
+        """The owner is away: nothing is retried before they register; reminders after `now` keep their time.
+
+        An owner who is bound, at another node then, is left alone.
+        """
 
     def waiting(self, now: float) -> Awaitable[list[Aor]]:
         """Owners who are bound and have messages."""

@@ -5,7 +5,20 @@ from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, String, Table, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    String,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql import Executable
 
 from sipsilo.silo.message import AT_REGISTRATION, NEVER, Attempt, StoredMessage
@@ -184,6 +197,21 @@ class _Forgetting(NamedTuple):
     now: float
 
 
+def _is_bound(tables: Tables) -> ColumnElement[bool]:
+    """Whether the owner of a row has a binding, at whatever node, that takes MESSAGEs."""
+    silo, location = tables.silo, tables.location
+    return (
+        select(location.c.contact)
+        .where(
+            location.c.username == silo.c.username,
+            location.c.domain == silo.c.domain,
+            location.c.expires_at > bindparam("now"),
+            or_(location.c.methods.is_(None), location.c.methods.like("%MESSAGE%")),
+        )
+        .exists()
+    )
+
+
 class _ForgetRetries(Operation[_Forgetting, None]):
     rank = 4
 
@@ -196,6 +224,7 @@ class _ForgetRetries(Operation[_Forgetting, None]):
                 silo.c.next_try > 0,
                 silo.c.next_try < NEVER,
                 silo.c.snd_time <= bindparam("now"),
+                ~_is_bound(tables),
             )
             .values(next_try=AT_REGISTRATION)
         )

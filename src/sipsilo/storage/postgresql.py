@@ -6,14 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ARRAY, bindparam, func, select
-from sqlalchemy import insert as sql_insert
 from sqlalchemy.sql import Executable
 
 from sipsilo.storage.connection import Insert, Row
 from sipsilo.storage.engine import Conflict, StorageError, Unavailable, first_line
 from sipsilo.storage.server import Lost, ServerConnection, ServerEngine
-from sipsilo.storage.statements import Statements
+from sipsilo.storage.statements import Statements, chunks
 
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -59,7 +57,6 @@ class _Connection:
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
         self._statements = Statements("postgresql.asyncpg")
-        self._inserts: dict[Insert, str] = {}
 
     async def ping(self) -> None:
         async with _told():
@@ -102,19 +99,10 @@ class _Connection:
         return [tuple(record) for record in found]
 
     async def insert(self, insert: Insert, rows: Sequence[Row]) -> Sequence[int]:
-        sql = self._inserts.get(insert)
-        if sql is None:
-            sql = self._inserts[insert] = self._statements.prepare(_from_arrays(insert)).sql
-        async with _told():
-            returned = await self._connection.fetch(sql, *map(list, zip(*rows, strict=True)))
-        return [number for (number,) in returned]
-
-
-def _from_arrays(insert: Insert) -> Executable:
-    """One array a column: one statement, prepared once, for any number of rows, numbered in their order."""
-    table = insert.table
-    arrays = [bindparam(key, type_=ARRAY(table.c[key].type)) for key in insert.columns]
-    rows = func.unnest(*arrays).table_valued(*insert.columns, with_ordinality="place").render_derived("new")
-    columns = [rows.c[key] for key in insert.columns]
-    statement = sql_insert(table).from_select(list(insert.columns), select(*columns).order_by(rows.c.place))
-    return statement if insert.returning is None else statement.returning(table.c[insert.returning])
+        numbers: list[int] = []
+        for chunk in chunks(rows):
+            sql = self._statements.insert(insert, len(chunk), returning=True)
+            async with _told():
+                returned = await self._connection.fetch(sql, *[value for row in chunk for value in row])
+            numbers.extend(number for (number,) in returned)
+        return numbers

@@ -25,12 +25,16 @@ class Prepared(NamedTuple):
         return [values.get(name, default) for name, default in self.parameters]
 
 
+_MARKS = {"qmark": "?", "format": "%s", "numeric_dollar": "${}"}
+"""How drivers write the place of a value, which has a number in some of them."""
+
+
 class Statements:
     """The statements of one dialect, named as SQLAlchemy names it; each is compiled at its first use."""
 
     def __init__(self, dialect: str) -> None:
         self._dialect: Dialect = registry.load(dialect)()
-        self._mark = "%s" if self._dialect.paramstyle == "format" else "?"
+        self._mark = _MARKS[self._dialect.paramstyle]
         # held by the statement itself: what is forgotten elsewhere must not give its id to another
         self._prepared: dict[Executable, Prepared] = {}
         self._inserts: dict[tuple[Insert, int], str] = {}
@@ -42,16 +46,28 @@ class Statements:
             prepared = self._prepared[statement] = self._compile(statement)
         return prepared
 
-    def insert(self, insert: Insert, count: int) -> str:
-        """SQL for that many rows, whose values come row by row in the order of the columns."""
+    def insert(self, insert: Insert, count: int, *, returning: bool = False) -> str:
+        """SQL for that many rows, whose values come row by row in the order of the columns.
+
+        `returning`: it gives the rows' numbers, where the driver has no other way to tell them.
+        """
         sql = self._inserts.get((insert, count))
         if sql is None:
-            quoted = self._dialect.identifier_preparer
-            columns = ", ".join(quoted.format_column(insert.table.c[key]) for key in insert.columns)
-            row = f"({', '.join([self._mark] * len(insert.columns))})"
-            sql = f"INSERT INTO {quoted.format_table(insert.table)} ({columns}) VALUES {', '.join([row] * count)}"
-            self._inserts[insert, count] = sql
+            sql = self._inserts[insert, count] = self._insert(insert, count) + (
+                f" RETURNING {self._name(insert, insert.returning)}" if returning and insert.returning else ""
+            )
         return sql
+
+    def _insert(self, insert: Insert, count: int) -> str:
+        width = len(insert.columns)
+        marks = [self._mark.format(place + 1) for place in range(count * width)]
+        rows = (f"({', '.join(marks[start : start + width])})" for start in range(0, len(marks), width))
+        columns = ", ".join(self._name(insert, key) for key in insert.columns)
+        table = self._dialect.identifier_preparer.format_table(insert.table)
+        return f"INSERT INTO {table} ({columns}) VALUES {', '.join(rows)}"
+
+    def _name(self, insert: Insert, key: str) -> str:
+        return self._dialect.identifier_preparer.format_column(insert.table.c[key])
 
     def _compile(self, statement: Executable) -> Prepared:
         assert isinstance(statement, ClauseElement)
