@@ -85,16 +85,25 @@ def sqlite_database(tmp_path: Path) -> SqliteDatabase:
     return SqliteDatabase(tmp_path / "silo.db")
 
 
-@pytest.fixture(params=["sqlite", "mysql", "postgresql"])
+_SERVERS = {"mysql": "fast_mariadb_server", "postgresql": "fast_postgresql_server"}
+
+
+@pytest.fixture(params=list(_SERVERS))
+def server_database(request: pytest.FixtureRequest) -> Iterator[ServerDatabase]:
+    """One empty database of each kind that a server has."""
+    url = request.getfixturevalue(f"{request.param}_tables")
+    yield ServerDatabase(request.getfixturevalue(_SERVERS[request.param]), url)
+    asyncio.run(empty_tables(url))
+
+
+@pytest.fixture(params=["sqlite", *_SERVERS])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """One empty database of each kind."""
     if request.param == "sqlite":
         yield SqliteDatabase(tmp_path / "silo.db")
         return
     url = request.getfixturevalue(f"{request.param}_tables")
-    yield ServerDatabase(
-        request.getfixturevalue({"mysql": "fast_mariadb_server"}.get(request.param, "fast_postgresql_server")), url
-    )
+    yield ServerDatabase(request.getfixturevalue(_SERVERS[request.param]), url)
     asyncio.run(empty_tables(url))
 
 

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sipsilo.silo.message import AT_REGISTRATION, NEVER, Attempt, StoredMessage
-from sipsilo.silo.repository import RepositoryError
+from sipsilo.silo.repository import Unfit
 from sipsilo.sip.uri import Aor
 from tests.loop import run
-from tests.storage.conftest import Database, Node
+from tests.storage.conftest import Database, Node, ServerDatabase
 from tests.storage.gate import held
 from tests.storage.samples import ALICE, BOB, NOW, binding, message, page
 
@@ -364,8 +364,23 @@ def test_bad_item_spoils_only_itself(database: Database, changes: dict[str, Any]
             async with held(node.engine):
                 adding = [asyncio.ensure_future(node.messages.add(each)) for each in messages]
             outcomes = await asyncio.gather(*adding, return_exceptions=True)
-            assert isinstance(outcomes.pop(place), RepositoryError)
+            assert isinstance(outcomes.pop(place), Unfit)
             assert outcomes == await numbers(node)
             assert [each.body for each in await read(node)] == bodies[:place] + bodies[place + 1 :]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"source": "sip:" + 252 * "a"}, {"attempts": 2**31}], ids=["too long", "too large"]
+)
+def test_what_does_not_fit_a_column_is_refused_and_never_cut(
+    server_database: ServerDatabase, changes: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        async with server_database.node() as node:
+            with pytest.raises(Unfit):
+                await node.messages.add(message(**changes))
+            await node.messages.add(message(source="sip:" + 251 * "a", attempts=2**31 - 1))
 
     run(scenario())

@@ -11,6 +11,10 @@ class RepositoryError(Exception):
     """The database did not do what was asked."""
 
 
+class Unfit(RepositoryError):
+    """A column of the table cannot hold what it was given; other messages it may."""
+
+
 class QuotaFull(Exception):
     """The owner has as many messages as one may have (parameter max_messages); this one was not stored."""
 
@@ -48,7 +52,10 @@ class Repository(Protocol):
     """Messages and claims. Every method returns after its commit and raises RepositoryError."""
 
     def add(self, message: StoredMessage) -> Awaitable[int]:
-        """Keep a message; its number. Raises QuotaFull when `max_messages` unexpired ones are there already."""
+        """Keep a message; its number.
+
+        Raises QuotaFull when `max_messages` unexpired ones are there already, Unfit when it cannot be kept whole.
+        """
 
     def delete(self, mid: int) -> Awaitable[None]:
         """Delete a message that was delivered."""

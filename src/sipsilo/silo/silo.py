@@ -11,7 +11,7 @@ import structlog
 
 from sipsilo.silo.delivery import LEASE, Carrier, Delivery, Reason
 from sipsilo.silo.message import AS_IT_IS, NOT_TRIED, Attempt, NotStorable, StoredMessage, StoreOptions
-from sipsilo.silo.repository import QuotaFull, Repository, RepositoryError
+from sipsilo.silo.repository import QuotaFull, Repository, RepositoryError, Unfit
 from sipsilo.silo.statistics import Statistics
 from sipsilo.sip.message import Request
 from sipsilo.sip.uri import Aor
@@ -115,6 +115,9 @@ class Silo:
             mid = await self._repository.add(message)
         except QuotaFull:
             raise NotStorable(480, "Mailbox Full") from None
+        except Unfit as error:
+            log.warning("does not fit the table", owner=str(owner), error=str(error))
+            raise NotStorable(513, "Message Too Large To Be Stored") from None
         self.statistics.stored_messages += 1
         if message.is_reminder:
             self._wake_for(message.send_time)

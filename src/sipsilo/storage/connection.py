@@ -22,7 +22,7 @@ class Insert(NamedTuple):
 class Connection(Protocol):
     """A connection with one transaction at a time. Statements are SQLAlchemy Core's, with named parameters.
 
-    Every method raises the errors of `storage.engine`: Unavailable, Conflict, StorageError.
+    Every method raises the errors of `storage.engine`: Unavailable, Conflict, StorageError; and the silo's Unfit.
     """
 
     async def begin(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import structlog
 
-from sipsilo.silo.repository import RepositoryError
+from sipsilo.silo.repository import RepositoryError, Unfit
 from sipsilo.storage.connection import Connection, Dialect
 
 Item = TypeVar("Item")
@@ -55,7 +55,7 @@ class Operation(ABC, Generic[Item, Result]):
     async def run(self, connection: Connection, items: Sequence[Item]) -> Sequence[Result | Exception]:
         """Do the work within an open transaction; a result, or an exception for its submitter, per item.
 
-        Awaits nothing but the connection: on SQLite there is no event loop below. Raises StorageError.
+        Awaits nothing but the connection: on SQLite there is no event loop below. Raises StorageError, Unfit.
         """
 
 
@@ -128,9 +128,17 @@ async def commit(connection: Connection, jobs: Sequence[Job]) -> Sequence[Any]:
 
 async def _one_by_one(connection: Connection, jobs: Sequence[Job], error: Exception) -> Sequence[Any]:
     if len(jobs) == 1:
-        return [error if isinstance(error, StorageError) else StorageError(first_line(error))]
+        return [_told(error)]
     log.warning("a group of operations failed, doing each by itself", error=first_line(error))
     return [outcome for job in jobs for outcome in await commit(connection, [job])]
+
+
+def _told(error: Exception) -> RepositoryError:
+    if isinstance(error, RepositoryError):
+        return error
+    # what a driver cannot encode: no UTF-8, a number beyond 64 bits
+    kind = Unfit if isinstance(error, (UnicodeError, OverflowError)) else StorageError
+    return kind(first_line(error))
 
 
 async def _transaction(connection: Connection, jobs: Sequence[Job]) -> Sequence[Any]:

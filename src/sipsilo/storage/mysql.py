@@ -10,6 +10,7 @@ from asyncmy import errors
 from asyncmy.constants import CLIENT
 from sqlalchemy.sql import Executable
 
+from sipsilo.silo.repository import RepositoryError, Unfit
 from sipsilo.storage.connection import Insert, Row
 from sipsilo.storage.engine import Conflict, StorageError, Unavailable, first_line
 from sipsilo.storage.server import CONNECT_TIMEOUT, Lost, ServerConnection, ServerEngine
@@ -26,6 +27,7 @@ sides of what is written out each time."""
 
 _DEADLOCK = frozenset((1205, 1213))
 _UNAVAILABLE = frozenset((1021, 1040, 1114, 1129, 1203, 1290, 1836))  # disk or table full, too many, read-only
+_UNFIT = frozenset((1264, 1366, 1406))  # out of range, not of the column's character set, too long
 _LOST = frozenset((1053, 1927, 2003, 2006, 2013, 2014, 2055))  # shutdown, killed, gone away, out of step
 
 
@@ -64,13 +66,15 @@ async def _told() -> AsyncIterator[None]:
         raise Lost(first_line(error)) from error
 
 
-def _translated(error: errors.MySQLError) -> StorageError:
+def _translated(error: errors.MySQLError) -> RepositoryError:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     text = str(error.args[1]) if len(error.args) > 1 else first_line(error)
     if code in _DEADLOCK:
         return Conflict(text)
     if code in _UNAVAILABLE:
         return Unavailable(text)
+    if code in _UNFIT or isinstance(error, errors.DataError):
+        return Unfit(text)
     if code in _LOST or isinstance(error, errors.InterfaceError):
         return Lost(text)
     return StorageError(text)

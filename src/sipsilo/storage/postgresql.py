@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.sql import Executable
 
+from sipsilo.silo.repository import Unfit
 from sipsilo.storage.connection import Insert, Row
 from sipsilo.storage.engine import Conflict, StorageError, Unavailable, first_line
 from sipsilo.storage.server import Lost, ServerConnection, ServerEngine
@@ -49,6 +50,8 @@ async def _told() -> AsyncIterator[None]:
         raise Conflict(first_line(error)) from error
     except _UNAVAILABLE as error:
         raise Unavailable(first_line(error)) from error
+    except asyncpg.DataError as error:
+        raise Unfit(first_line(error)) from error
     except asyncpg.PostgresError as error:
         raise StorageError(first_line(error)) from error
 
