@@ -107,7 +107,11 @@ def fill(folder: Path) -> None:
     (folder / "silo").write_text(f"{header} ctype(str) body(str)\n" + "".join(lines))
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("test_server", "end"),
+    [("mariadb_server", signal.SIGKILL), ("postgresql_server", signal.SIGINT)],
+    indirect=["test_server"],
+)
 def test_an_interrupted_import_goes_on_with_no_message_twice(
     tmp_path: Path, other: ServerDatabase, end: signal.Signals
 ) -> None:
