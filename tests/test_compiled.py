@@ -37,3 +37,15 @@ def test_await_in_finally_is_reached_by_return(file: Path) -> None:
 
 def test_there_is_such_a_place() -> None:
     assert any(True for file in COMPILED for _ in tries_that_wait_at_the_end(ast.parse(file.read_text())))
+
+
+@pytest.mark.parametrize("file", COMPILED, ids=lambda file: file.stem)
+def test_name_of_an_exception_has_one_type(file: Path) -> None:
+    """In a function each name has one type, so the second `except … as error` would raise TypeError."""
+    for function in ast.walk(ast.parse(file.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            types: dict[str, str] = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.ExceptHandler) and node.name and node.type:
+                    caught = ast.unparse(node.type)
+                    assert types.setdefault(node.name, caught) == caught, f"{function.name}, line {node.lineno}"

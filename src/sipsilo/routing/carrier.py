@@ -79,10 +79,6 @@ class ContactCarrier:
         """The contacts of the owner that take MESSAGEs, the newest first."""
         return [binding for binding in self._location.lookup(owner) if binding.takes("MESSAGE")]
 
-    def has_way_to(self, owner: Aor) -> bool:
-        """Whether `carry` has where to send: the outbound proxy, a contact, or the server of somebody else's user."""
-        return bool(self._settings.outbound_proxy) or self.is_bound(owner) or not self._identity.owns(owner)
-
     # -- what is ours
 
     def new_call_id(self, name: str) -> str:

@@ -30,7 +30,7 @@ def dump(services: Services, owner: str, maxmsg: int | None, *, new_binding: boo
     if aor is None:
         log.info("not dumped", owner=owner, reason="no address of record")
         return False
-    if not services.carrier.has_way_to(aor):
+    if not services.carrier.reaches(aor):
         return False
     services.silo.deliver(aor, new_binding=new_binding, limit=maxmsg)
     return True

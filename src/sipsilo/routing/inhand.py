@@ -111,7 +111,10 @@ class InHand(Scope):
         would end its line.
         """
         headers = tuple(headers)
-        _check_lines(reason or "", *(text for header in headers for text in header))
+        _check_line(reason or "")
+        for name, value in headers:
+            _check_line(name)
+            _check_line(value)
         data = body.encode() if isinstance(body, str) else body
         if stateless:
             self._transaction.reply_statelessly(status, reason, headers, data)
@@ -145,7 +148,6 @@ class InHand(Scope):
             raise ValueError(f"{word} is for {method}, not for {self.method}")
 
 
-def _check_lines(*texts: str) -> None:
-    for text in texts:
-        if "\r" in text or "\n" in text:
-            raise ValueError(f"{text!r} would end its line")
+def _check_line(text: str) -> None:
+    if "\r" in text or "\n" in text:
+        raise ValueError(f"{text!r} would end its line")

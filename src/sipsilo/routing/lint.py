@@ -304,6 +304,10 @@ def _results(node: ast.AST) -> list[ast.expr]:
 # -- names
 
 
+_GIVEN = frozenset(("__file__", "__annotations__", "__builtins__", "__cached__", "__module__", "__qualname__"))
+"""What Python gives a value where nothing in the file does."""
+
+
 def _undefined_names(tree: ast.Module, source: str, file: str) -> Iterator[Problem]:
     """Names that nothing in the file gives a value."""
     if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree)):
@@ -311,7 +315,7 @@ def _undefined_names(tree: ast.Module, source: str, file: str) -> Iterator[Probl
     top = symtable.symtable(source, file, "exec")
     defined = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
     defined |= {symbol.get_name() for symbol in top.get_symbols() if symbol.is_namespace()}
-    defined |= _made_global(top) | set(dir(builtins)) | {"__file__", "__annotations__"}
+    defined |= _made_global(top) | set(dir(builtins)) | _GIVEN
     unknown = _global_reads(top) - defined
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in unknown:

@@ -41,8 +41,8 @@ def _run(source: str, file: str) -> ModuleType:
         raise
     except Exception as error:
         raise ScriptError([_mistake(error, file)]) from error
-    except SystemExit as error:
-        raise ScriptError([Mistake(shown(file), f"the script ends the program: SystemExit({error.code})")]) from error
+    except SystemExit as end:
+        raise ScriptError([Mistake(shown(file), f"the script ends the program: SystemExit({end.code})")]) from end
     return module
 
 

@@ -116,8 +116,8 @@ class Request(InHand):
             if aor is None or not self._services.identity.owns(aor):
                 raise SipError(404, "Not Found", cause="domain")  # §10.3 step 5
             self._registered = await self._services.registrar.register(request, aor, _received(self._transaction))
-        except SipError as error:
-            self._refuse(error)
+        except SipError as refusal:
+            self._refuse(refusal)
             return False
         except RepositoryError as error:
             log.error("database", method="REGISTER", error=str(error))
@@ -262,8 +262,8 @@ class Request(InHand):
             mid = await self._services.silo.store(self.message, owner, self._attempt if tried else NOT_TRIED, options)
         except NotStorable as refusal:
             return self._not_stored(Stored(refusal.status, refusal.reason))
-        except SipError as error:
-            return self._not_stored(Stored(error.status, error.reason, error.headers))
+        except SipError as mistake:
+            return self._not_stored(Stored(mistake.status, mistake.reason, mistake.headers))
         except RepositoryError as error:
             log.error("database", method="MESSAGE", error=str(error))
             return UNAVAILABLE
@@ -312,7 +312,7 @@ class Request(InHand):
     def _can_take(self, owner: Aor) -> bool:
         """Whether there is a way to the owner; a REGISTER must leave a contact for MESSAGEs (SPEC.md chapter 2)."""
         if self.method != "REGISTER":
-            return self._services.carrier.has_way_to(owner)
+            return self._services.carrier.reaches(owner)
         if self._message.get("contact") is None or self._final >= 300:
             return False
         if self._registered is not None:

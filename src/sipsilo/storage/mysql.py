@@ -61,6 +61,8 @@ async def _told() -> AsyncIterator[None]:
         yield
     except errors.MySQLError as error:
         raise _translated(error) from error
+    except ValueError as no_value:  # what a prepared statement cannot take: no UTF-8, a number beyond 64 bits
+        raise Unfit(first_line(no_value)) from no_value
     except (OSError, RuntimeError, AttributeError) as error:
         # RuntimeError, AttributeError: how asyncmy says that a connection was closed under it
         raise Lost(first_line(error)) from error
@@ -73,7 +75,7 @@ def _translated(error: errors.MySQLError) -> RepositoryError:
         return Conflict(text)
     if code in _UNAVAILABLE:
         return Unavailable(text)
-    if code in _UNFIT or isinstance(error, errors.DataError):
+    if code in _UNFIT:
         return Unfit(text)
     if code in _LOST or isinstance(error, errors.InterfaceError):
         return Lost(text)
