@@ -96,18 +96,23 @@ class ServerEngine(Engine):
     # -- one worker a connection
 
     async def _work(self, connection: ServerConnection | None) -> None:
-        while not self._closing or self._waiting:
-            connection = connection or await self._reconnect()
-            if connection is None:
-                return
-            try:
-                await self._serve(connection)
-            except Lost as error:
-                log.warning("connection to the database lost", error=str(error))
+        try:
+            while not self._closing or self._waiting:
+                connection = connection or await self._reconnect()
+                if connection is None:
+                    return
+                try:
+                    await self._serve(connection)
+                except Lost as error:
+                    log.warning("connection to the database lost", error=str(error))
+                    connection.terminate()
+                    connection = None
+            if connection is not None:
+                await connection.close()
+        except asyncio.CancelledError:
+            if connection is not None:
                 connection.terminate()
-                connection = None
-        if connection is not None:
-            await connection.close()
+            raise
 
     async def _serve(self, connection: ServerConnection) -> None:
         """Commit groups until the engine is closed. Raises Lost."""
