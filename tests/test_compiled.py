@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
-COMPILED = sorted(file for pattern in BUILD["mypyc"]["include"] for file in ROOT.glob(pattern))
+HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
+SOURCES = {*ROOT.glob("src/**/*.py")}
+EXCLUDED = {ROOT / name for name in HOOK["mypyc"]["exclude"]}
+COMPILED = sorted({file for pattern in HOOK["mypyc"]["include"] for file in ROOT.glob(pattern)} - EXCLUDED)
 
 
 def has_await(statements: list[ast.stmt]) -> bool:
@@ -49,3 +51,27 @@ def test_name_of_an_exception_has_one_type(file: Path) -> None:
                 if isinstance(node, ast.ExceptHandler) and node.name and node.type:
                     caught = ast.unparse(node.type)
                     assert types.setdefault(node.name, caught) == caught, f"{function.name}, line {node.lineno}"
+
+
+def _module(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT / "src").with_suffix("").parts)
+
+
+def test_compiled_classes_have_compiled_heirs_only() -> None:
+    """An interpreted class cannot inherit from a compiled one, or (an exception) is not caught as one."""
+    compiled = {_module(file) for file in COMPILED}
+    for file in sorted(SOURCES - {*COMPILED}):
+        tree = ast.parse(file.read_text())
+        names = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module in compiled
+            for alias in node.names
+        }
+        heirs = [
+            f"{file}:{node.lineno}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+            and any(isinstance(base, ast.Name) and base.id in names for base in node.bases)
+        ]
+        assert heirs == []
