@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import databases
+from tests.storage.template import put_empty_database
 
 
 class Database(ABC):
@@ -22,12 +23,13 @@ class Database(ABC):
 
 
 class SqliteFile(Database):
-    """A file that the server makes, beside its configuration."""
+    """A file beside the configuration, its tables made, as that takes half a second."""
 
     url = "sqlite:///silo.db"
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "silo.db"
+        put_empty_database(self._file)
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(self._file, timeout=10)) as connection:

@@ -13,10 +13,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncpg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 
@@ -87,6 +85,9 @@ async def _opened(url: str, place: DatabaseUrl) -> AsyncIterator[Connection]:
     arguments: dict[str, Any] = dict(connect_arguments(place))
     if place.kind == "mysql":
         arguments["init_command"] = _STRICT
+    # Loading it takes a quarter of a second, which the embedded database need not wait for.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
     servers = create_async_engine(sqlalchemy_url(place), connect_args=arguments, poolclass=NullPool)
     with _told(url):
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -126,8 +127,17 @@ def _told(url: str) -> Iterator[None]:
     """Whatever the drivers raise becomes one line."""
     try:
         yield
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except _errors(url) as error:
         raise DatabaseError(f"{shown(url)}: {reason(error)}") from error
+
+
+def _errors(url: str) -> tuple[type[Exception], ...]:
+    """What a database's driver raises, which SQLAlchemy does not always wrap."""
+    if not url.startswith("postgres"):
+        return SQLAlchemyError, OSError
+    import asyncpg
+
+    return SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError
 
 
 def reason(error: BaseException) -> str:
