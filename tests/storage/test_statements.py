@@ -16,8 +16,8 @@ SILO = Tables(SiloNames(table="offline", mid="id", username="user")).silo
 def test_chunks_are_all_items_in_few_sizes(count: int) -> None:
     slices = list(chunks(range(count)))
     assert [item for piece in slices for item in piece] == list(range(count))
-    assert {len(piece) for piece in slices} <= {64, 32, 16, 8, 4, 2, 1}
-    assert len(slices) <= count // 64 + 6
+    assert {len(piece) for piece in slices} <= {256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1}
+    assert len(slices) <= count // 256 + 6
 
 
 @pytest.mark.parametrize(

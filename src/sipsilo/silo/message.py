@@ -147,27 +147,29 @@ class StoredMessage(NamedTuple):
         source = _address(options.source) if options.source else request.from_
         destination = _address(options.destination) if options.destination else request.to
         reminder = options.send_time
-        message = cls(
-            mid=0,
-            owner=owner,
-            source=source.uri_text,
-            source_name=source.display,
-            destination=destination.uri_text,
-            destination_name=destination.display,
-            content_type=content_type,
-            body=request.body,
-            headers=_replayed(request) + _extra_headers(options.extra_headers),
-            call_id=request.call_id,
-            received=int(now),
-            originated=int(now if date is None else date),
-            expires=_reminder_expiry(request, now, reminder, lifetime)
-            if reminder
-            else _expiry(request, now, date, lifetime),
-            attempts=first_attempt.number,
-            next_try=reminder or first_attempt.next_try,
-            last_status=first_attempt.status,
-            send_time=reminder,
+        life_ends = (
+            _reminder_expiry(request, now, reminder, lifetime) if reminder else _expiry(request, now, date, lifetime)
         )
+        fields = (
+            0,
+            owner,
+            source.uri_text,
+            source.display,
+            destination.uri_text,
+            destination.display,
+            content_type,
+            request.body,
+            _replayed(request) + _extra_headers(options.extra_headers),
+            request.call_id,
+            int(now),
+            int(now if date is None else date),
+            life_ends,
+            first_attempt.number,
+            reminder or first_attempt.next_try,
+            first_attempt.status,
+            reminder,
+        )
+        message = cls._make(fields)  # naming seventeen arguments would take three times as long
         message._check_lengths()
         message._check_characters()
         return message

@@ -137,6 +137,12 @@ def parse_name_addr(text: str) -> NameAddr:
     return _checked(NameAddr(display, uri, parse_params(text[end + 1 :])))
 
 
+@lru_cache(maxsize=4096)
+def parse_again(text: str) -> NameAddr:
+    """The same, for a text that comes often."""
+    return parse_name_addr(text)
+
+
 def _display_end(text: str) -> int:
     """Where the opening bracket of a name-addr is, -1 for an addr-spec. Raises SipError(400)."""
     if not text.startswith('"'):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Self
 
 from sipsilo.sip.errors import SipError
-from sipsilo.sip.headers import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via, split_list
+from sipsilo.sip.headers import CSeq, NameAddr, Via, parse_again, parse_cseq, parse_name_addr, parse_via, split_list
 from sipsilo.sip.limits import MAX_LIST
 from sipsilo.sip.names import canonical_name
 from sipsilo.sip.status import REASONS
@@ -16,6 +16,10 @@ from sipsilo.sip.uri import Uri, parse_uri
 
 ANSWER_HEADERS = frozenset(("via", "from", "to", "call-id", "cseq"))
 """What a response takes over from its request (§8.2.6.2)."""
+
+
+_OFTEN_REPEATED = 128
+"""Characters of a To that is remembered as it was read: a user's, not an attacker's."""
 
 
 Field = tuple[str, str, str]
@@ -94,7 +98,9 @@ class Message:
     def to(self) -> NameAddr:
         """The To header. Raises SipError(400)."""
         if self._to is None:
-            self._to = parse_name_addr(self._required("to"))
+            text = self._required("to")
+            # that of a request has no tag as a rule, so it comes again
+            self._to = parse_again(text) if len(text) <= _OFTEN_REPEATED else parse_name_addr(text)
         return self._to
 
     @property
@@ -165,9 +171,10 @@ class Message:
                 others = split_list(value)[1:] if "," in value else []
                 text = ", ".join([str(via), *others])
                 self.fields[index] = "via", text, f"Via: {text}"
+                if self._first is not None:
+                    self._first["via"] = text
                 break
         self._via = via
-        self._first = None
 
     def set_content_length(self) -> None:
         """Write a Content-Length that fits the body, where there is none (§18.3: streams need one)."""

@@ -37,7 +37,8 @@ class PostgresqlEngine(ServerEngine):
 
     async def _connect(self) -> ServerConnection:
         async with _told():
-            return _Connection(await asyncpg.connect(**self._arguments))
+            # however long a statement for many rows is, it is worth being kept
+            return _Connection(await asyncpg.connect(**self._arguments, max_cacheable_statement_size=0))
 
 
 @asynccontextmanager

@@ -76,14 +76,16 @@ class Statements:
         return Prepared(compiled.string, tuple((name, compiled.params[name]) for name in compiled.positiontup or ()))
 
 
-def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Slices of 64, 32, … 1 items: few sizes, so that each size's statement is prepared once.
+_SIZES = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 
-    One statement for many rows leaves Python's lock once, not once a row.
+
+def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Slices of a few sizes, so that the statement of each is prepared once, and any number takes few of them.
+
+    One statement for many rows is one journey to the server, and on SQLite leaves Python's lock once.
     """
-    start, size = 0, 64
-    while start < len(items):
-        while size > len(items) - start:
-            size //= 2
-        yield items[start : start + size]
-        start += size
+    start = 0
+    for size in _SIZES:
+        while size <= len(items) - start:
+            yield items[start : start + size]
+            start += size
