@@ -23,7 +23,7 @@ run: $(VENV)/.run ## start the server (with sipsilo.toml if there is one; data: 
 
 test: $(VENV)/.dev ## run all tests (HYPOTHESIS_PROFILE=nightly: 100,000 examples each)
 	@tools/need sipp=sip-tester baresip=baresip-core sipsak=sipsak $(DATABASES) $(KAMAILIO)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## look at the code: ruff, mypy --strict, the import contract
 	$(BIN)/ruff check
