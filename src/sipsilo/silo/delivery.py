@@ -59,12 +59,16 @@ class Reason(Enum):
 
 
 class _Flush:
-    """A delivery under way. `wanted`: another pass is asked for, of `limit` messages at most (None: of all)."""
+    """A delivery under way. `wanted`: another pass is asked for, of `limit` messages at most (None: of all).
 
-    __slots__ = ("ignore_backoff", "limit", "wanted")
+    `claimed`: the owner is ours in the database.
+    """
+
+    __slots__ = ("claimed", "ignore_backoff", "limit", "wanted")
 
     def __init__(self, ignore_backoff: bool, limit: int | None) -> None:
         self.wanted = True
+        self.claimed = False
         self.ignore_backoff = ignore_backoff
         self.limit = limit
 
@@ -186,31 +190,40 @@ class Delivery:
 
     async def _pass(self, owner: Aor, ignore_backoff: bool, limit: int | None) -> None:
         """Go once through the owner's messages, oldest first, `limit` of them at most."""
-        after, claimed = 0, False
-        left = maxsize if limit is None else limit
+        failure: BaseException | None = None
         try:
-            while left > 0 and not self._stopping:
-                now = self._clock()
-                lease = now + LEASE
-                size = min(PAGE, left)
-                page = await self._repository.claim(PageRequest(owner, after, now, lease, ignore_backoff, size))
-                if isinstance(page, Busy):
-                    self._start_later(owner, max(1.0, page.until - self._clock()), ignore_backoff, limit)
-                    return
-                claimed = claimed or bool(page)
-                sent = await self._send_page(owner, page, lease)
-                left -= sent
-                if sent < len(page) and self._is_over(lease):
-                    # The process was stopped for long: another node may have taken the owner.
-                    self.start(owner, Reason.RETRY, None if limit is None else left)
-                    return
-                if sent < size:
-                    return
-                after = page[-1].mid
-            return  # mypyc would raise the error of an earlier flush here (tests/test_compiled.py)
-        finally:
-            if claimed:
-                await self._release(owner)
+            await self._send_pages(owner, ignore_backoff, limit)
+        except (RepositoryError, asyncio.CancelledError) as error:
+            failure = error  # no `finally`, in which mypyc loses it (tests/test_compiled.py)
+        flush = self._flushes[owner]
+        if flush.claimed:
+            flush.claimed = False
+            await self._release(owner)
+        if failure is not None:
+            raise failure
+
+    async def _send_pages(self, owner: Aor, ignore_backoff: bool, limit: int | None) -> None:
+        flush = self._flushes[owner]
+        after = 0
+        left = maxsize if limit is None else limit
+        while left > 0 and not self._stopping:
+            now = self._clock()
+            lease = now + LEASE
+            size = min(PAGE, left)
+            page = await self._repository.claim(PageRequest(owner, after, now, lease, ignore_backoff, size))
+            if isinstance(page, Busy):
+                self._start_later(owner, max(1.0, page.until - self._clock()), ignore_backoff, limit)
+                return
+            flush.claimed = flush.claimed or bool(page)
+            sent = await self._send_page(owner, page, lease)
+            left -= sent
+            if sent < len(page) and self._is_over(lease):
+                # The process was stopped for long: another node may have taken the owner.
+                self.start(owner, Reason.RETRY, None if limit is None else left)
+                return
+            if sent < size:
+                return
+            after = page[-1].mid
 
     def _is_over(self, lease: float) -> bool:
         """Whether a claim that was taken until `lease` has run out, however often it was renewed."""
