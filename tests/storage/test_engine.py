@@ -148,3 +148,17 @@ def test_work_for_a_closed_database_is_refused(database: Database) -> None:
                 await node.messages.add(message())
 
     run(scenario())
+
+
+@pytest.mark.parametrize("count", [1, 5], ids=["one statement", "several"])
+def test_another_program_sees_what_is_acknowledged(database: Database, count: int) -> None:
+    """What is one statement needs no transaction around it; it is committed all the same."""
+
+    async def scenario() -> None:
+        async with database.node() as node:
+            async with held(node.engine):
+                adding = [asyncio.ensure_future(node.messages.add(message())) for _ in range(count)]
+            mids = await asyncio.gather(*adding)
+            assert database.execute("SELECT mid FROM silo ORDER BY mid") == [(mid,) for mid in mids]
+
+    run(scenario())

@@ -20,7 +20,9 @@ class Insert(NamedTuple):
 
 
 class Connection(Protocol):
-    """A connection with one transaction at a time. Statements are SQLAlchemy Core's, with named parameters.
+    """A connection with one transaction at a time; outside of it each statement commits itself.
+
+    Statements are SQLAlchemy Core's, with named parameters.
 
     Every method raises the errors of `storage.engine`: Unavailable, Conflict, StorageError; and the silo's Unfit.
     """

@@ -58,6 +58,10 @@ class Operation(ABC, Generic[Item, Result]):
         Awaits nothing but the connection: on SQLite there is no event loop below. Raises StorageError, Unfit.
         """
 
+    def is_one_statement(self, items: Sequence[Item]) -> bool:
+        """Whether `run` is a single statement for these items, which needs no transaction around it."""
+        return False
+
 
 class Job(NamedTuple):
     """An operation on its way, and who waits for it."""
@@ -142,6 +146,12 @@ def _told(error: Exception) -> RepositoryError:
 
 
 async def _transaction(connection: Connection, jobs: Sequence[Job]) -> Sequence[Any]:
+    operation = jobs[0].operation
+    if all(job.operation is operation for job in jobs):
+        items = [job.item for job in jobs]
+        if operation.is_one_statement(items):
+            # at low load the journeys of BEGIN and COMMIT would take longer than the work
+            return await operation.run(connection, items)
     outcomes: dict[int, Any] = {}
     ordered = sorted(range(len(jobs)), key=lambda index: jobs[index].operation.rank)
     await connection.begin()

@@ -29,7 +29,7 @@ from sipsilo.storage.connection import Connection, Dialect, Insert, Row
 from sipsilo.storage.dialects import is_owner
 from sipsilo.storage.engine import Engine, Operation
 from sipsilo.storage.meta import lock_quotas
-from sipsilo.storage.statements import chunks
+from sipsilo.storage.statements import chunks, is_one_chunk
 from sipsilo.storage.statistics import Publish
 from sipsilo.storage.tables import Tables, is_pending
 
@@ -69,6 +69,9 @@ class _Add(Operation[StoredMessage, int]):
         for place, number in zip(places, numbers, strict=True):
             outcomes[place] = number
         return outcomes
+
+    def is_one_statement(self, items: Sequence[StoredMessage]) -> bool:
+        return not self._max_messages and is_one_chunk(items)
 
     def _row(self, message: StoredMessage) -> tuple[object, ...]:
         row: tuple[object, ...] = (*message.owner, *message[2:])
@@ -122,6 +125,9 @@ class _Delete(Operation[int, None]):
             values = {f"mid_{place}": mid for place, mid in enumerate(chunk)}
             await connection.execute(self._delete(len(chunk)), values)
         return [None] * len(items)
+
+    def is_one_statement(self, items: Sequence[int]) -> bool:
+        return is_one_chunk(items)
 
     def _delete(self, count: int) -> Executable:
         if count not in self._deletes:

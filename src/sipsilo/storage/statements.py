@@ -79,6 +79,11 @@ class Statements:
 _SIZES = (256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 
 
+def is_one_chunk(items: Sequence[object]) -> bool:
+    """Whether `chunks` makes one slice of them."""
+    return len(items) in _SIZES
+
+
 def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Slices of a few sizes, so that the statement of each is prepared once, and any number takes few of them.
 
