@@ -131,7 +131,8 @@ def test_no_stored_message_is_lost_while_delivering(server: Server, kills: int, 
             for moment in moments(dice, len(users) * each, kills):
                 await phones.until_received(moment, 30)
                 await kill_at_random(server, dice)
-                await asyncio.sleep(0.2)  # what the dead server sent last is read before its next life, on a busy machine too
+                # what the dead server sent last is read before its next life, on a busy machine too
+                await asyncio.sleep(0.2)
                 receivers.life += 1
                 await asyncio.to_thread(server.start)
                 # Some phones refresh their bindings, the others wait.
