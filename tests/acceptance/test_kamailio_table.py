@@ -143,3 +143,18 @@ def test_beside_a_running_kamailio(
             await asyncio.to_thread(wait_until, lambda: not database.owners(), "an empty silo table")
 
     asyncio.run(after())
+
+
+def test_reminder_for_which_their_table_has_no_room_is_refused_in_one_line(
+    database: ForeignDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The times of OpenSIPS' table end in 2038."""
+    kind = "postgresql" if database.url.startswith("postgres") else "mariadb"
+    database.server.run_script(OPENSIPS[kind] + ";", database.url.rpartition("/")[2])
+    upgrade(database)
+    monkeypatch.setenv("SIPSILO_MSILO__REMINDER", f"sip:reminder@{DOMAIN}")
+    monkeypatch.setenv("SIPSILO_MSILO__SEND_TIME", "1")
+    late = sipsilo("remind", "--at", "2040-01-01T12:00", f"sip:bob@{DOMAIN}", "still there?", "--db-url", database.url)
+    assert (late.returncode, late.stdout, late.stderr.count("\n")) == (1, "", 1), late.stderr
+    assert "Traceback" not in late.stderr
+    assert database.owners() == []

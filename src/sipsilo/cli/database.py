@@ -6,10 +6,9 @@ from typing import Any, TypeVar
 
 from sipsilo.cli.options import fail
 from sipsilo.config import Msilo
+from sipsilo.silo.repository import RepositoryError
 from sipsilo.storage import administration
-from sipsilo.storage.access import DatabaseError
-from sipsilo.storage.engine import StorageError
-from sipsilo.storage.schema import SchemaError, names_of
+from sipsilo.storage.schema import names_of
 from sipsilo.storage.tables import SiloNames
 from sipsilo.storage.urls import shown
 
@@ -25,7 +24,7 @@ def finish(work: Coroutine[Any, Any, Result]) -> Result:
     """Do the work; an error of the database in one line, and exit code 1."""
     try:
         return asyncio.run(work)
-    except (DatabaseError, SchemaError, StorageError) as error:
+    except RepositoryError as error:
         fail(str(error))
 
 
