@@ -29,7 +29,6 @@ from sipsilo.storage.engine import Engine
 from sipsilo.storage.messages import MessageRepository
 from sipsilo.storage.meta import silo_id
 from sipsilo.storage.opening import create_engine
-from sipsilo.storage.tables import Tables
 from sipsilo.storage.urls import parse_url, shown
 from sipsilo.transport.flow import Address
 from sipsilo.transport.layer import ListenPoint
@@ -90,15 +89,8 @@ class Server:
         schema = await open_schema(url, wiring.silo_names(settings))
         engine = self._engine = create_engine(parse_url(url), settings.msilo.db_pool, settings.msilo.max_pending_stores)
         await engine.open()
-        headers_are_text = schema.columns["extra_hdrs"].is_text
-        tables = Tables(schema.names, headers_are_text=headers_are_text)
-        messages = MessageRepository(
-            engine,
-            tables,
-            wiring.node_id(settings),
-            max_messages=settings.msilo.max_messages,
-            headers_are_text=headers_are_text,
-        )
+        tables = schema.tables
+        messages = MessageRepository(engine, tables, wiring.node_id(settings), max_messages=settings.msilo.max_messages)
         await messages.start()
         location = Location(BindingRepository(engine, tables))
         await location.load()

@@ -33,7 +33,7 @@ class Router:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._main = services.script.request_function()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     # -- requests that come in
 
@@ -106,18 +106,14 @@ class Router:
 
     def _tell(self, route: Route | None, name: str, aor: Aor, binding: Binding) -> None:
         if route is not None:
-            self._spawn(_happen(route, Event(self._services, name, aor, binding)))
+            self._spawn(run_route(route, Event(self._services, name, aor, binding)))
 
     async def request_made(self, request: sip.Request, flow: Flow) -> None:
         """Let the local route see a request of our own before it is sent."""
         if self._services.script.local is not None:
             await run_route(self._services.script.local, LocalRequest(request))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-async def _happen(route: Route, event: Event) -> None:
-    await run_route(route, event)

@@ -5,7 +5,7 @@ from datetime import tzinfo
 
 from sipsilo.formats import Variable
 from sipsilo.routing.variables import Scope, value
-from sipsilo.silo.message import NotStorable, StoreOptions
+from sipsilo.silo.message import AS_IT_IS, NotStorable, StoreOptions
 from sipsilo.silo.reminders import parse_send_time
 
 
@@ -22,7 +22,7 @@ class StoreParameters:
         """What a script has said of a message by its AVPs. Raises NotStorable for a time that is none."""
         when, lines = _held(scope, self.snd_time_avp), _held(scope, self.extra_hdrs_avp)
         if when is None and lines is None and not source and not destination:
-            return _AS_IT_IS
+            return AS_IT_IS
         return StoreOptions(self._send_time(when), source, destination, "" if lines is None else str(lines))
 
     def _send_time(self, when: object) -> int:
@@ -32,9 +32,6 @@ class StoreParameters:
             return parse_send_time(when, self.zone)
         except ValueError as error:
             raise NotStorable(400, f"Bad Send Time: {error}") from None
-
-
-_AS_IT_IS = StoreOptions()
 
 
 def _held(scope: Scope, variable: Variable | None) -> object:

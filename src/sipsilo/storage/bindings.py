@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, select
 from sipsilo.registrar.binding import Binding, Received
 from sipsilo.sip.uri import Aor
 from sipsilo.storage.connection import Connection, Insert, Row
+from sipsilo.storage.dialects import has_aor
 from sipsilo.storage.engine import Engine, Operation
 from sipsilo.storage.tables import Tables
 
@@ -28,9 +29,7 @@ class _Replace(Operation[_Replacement, None]):
 
     def __init__(self, tables: Tables) -> None:
         location = tables.location
-        self._delete = delete(location).where(
-            location.c.username == bindparam("user"), location.c.domain == bindparam("host")
-        )
+        self._delete = delete(location).where(has_aor(location))
         self._insert = Insert(location, _COLUMNS)
 
     async def run(self, connection: Connection, items: Sequence[_Replacement]) -> Sequence[None]:

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, or_, select, update
 from sipsilo.silo.repository import Busy
 from sipsilo.sip.uri import Aor
 from sipsilo.storage.connection import Connection, Dialect
-from sipsilo.storage.dialects import insert_if_absent
+from sipsilo.storage.dialects import has_aor, insert_if_absent
 from sipsilo.storage.engine import Operation
 from sipsilo.storage.tables import Tables
 
@@ -17,12 +17,13 @@ class Claims:
 
     def __init__(self, tables: Tables, dialect: Dialect, node: str) -> None:
         claim = tables.claim
-        is_owner = (claim.c.username == bindparam("user")) & (claim.c.domain == bindparam("host"))
         may_be_taken = or_(claim.c.node == bindparam("me"), claim.c.until < bindparam("now"))
         self._node = node
-        self._take = update(claim).where(is_owner, may_be_taken).values(node=bindparam("me"), until=bindparam("lease"))
+        self._take = (
+            update(claim).where(has_aor(claim), may_be_taken).values(node=bindparam("me"), until=bindparam("lease"))
+        )
         self._insert = insert_if_absent(dialect, claim)
-        self._until = select(claim.c.until).where(is_owner)
+        self._until = select(claim.c.until).where(has_aor(claim))
 
     async def take(self, connection: Connection, owner: Aor, now: float, lease: float) -> Busy | None:
         """Take an owner until `lease`; Busy when another node has it."""
@@ -44,9 +45,7 @@ class Release(Operation[Aor, None]):
     def __init__(self, tables: Tables, node: str) -> None:
         claim = tables.claim
         self._node = node
-        self._statement = delete(claim).where(
-            claim.c.username == bindparam("user"), claim.c.domain == bindparam("host"), claim.c.node == bindparam("me")
-        )
+        self._statement = delete(claim).where(has_aor(claim), claim.c.node == bindparam("me"))
 
     async def run(self, connection: Connection, items: Sequence[Aor]) -> Sequence[None]:
         """For each owner."""

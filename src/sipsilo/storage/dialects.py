@@ -22,12 +22,16 @@ def insert_if_absent(dialect: Dialect, table: Table) -> Executable:
             return sqlite.insert(table).values(values).on_conflict_do_nothing()
 
 
+def has_aor(table: Table) -> ColumnElement[bool]:
+    """The rows of the AoR in the parameters `user` and `host`, in a table of our own."""
+    return and_(table.c.username == bindparam("user"), table.c.domain == bindparam("host"))
+
+
 def is_owner(dialect: Dialect, table: Table) -> ColumnElement[bool]:
-    """The rows of the owner in the parameters `user` and `host`."""
-    user, host = table.c.username, table.c.domain
-    found = and_(user == bindparam("user"), host == bindparam("host"))
+    """The same in the silo, which another program may have made."""
+    found = has_aor(table)
     if dialect == "mysql":
         # In tables that OpenSIPS has made bob is BOB, which RFC 3261 §19.1.4 denies: the index finds, this chooses.
-        exact = cast(user, mysql.BINARY()) == cast(bindparam("user"), mysql.BINARY())
+        exact = cast(table.c.username, mysql.BINARY()) == cast(bindparam("user"), mysql.BINARY())
         found = and_(found, exact)
     return found

@@ -53,7 +53,9 @@ class Operation(ABC, Generic[Item, Result]):
 
     @abstractmethod
     async def run(self, connection: Connection, items: Sequence[Item]) -> Sequence[Result | Exception]:
-        """Do the work within an open transaction; a result, or an exception for its submitter, per item.
+        """Do the work, within an open transaction unless it `is_one_statement`.
+
+        A result, or an exception for its submitter, per item.
 
         Awaits nothing but the connection: on SQLite there is no event loop below. Raises StorageError, Unfit.
         """

@@ -48,11 +48,11 @@ _HEADERS = _COLUMNS.index("extra_hdrs")
 class _Add(Operation[StoredMessage, int]):
     rank = 1
 
-    def __init__(self, tables: Tables, max_messages: int, headers_are_text: bool) -> None:
+    def __init__(self, tables: Tables, max_messages: int) -> None:
         silo = tables.silo
         self._insert = Insert(silo, _COLUMNS, returning="mid")
         self._max_messages = max_messages
-        self._headers_are_text = headers_are_text
+        self._headers_are_text = tables.headers_are_text
         self._lock = lock_quotas(tables)
         self._owners = tuple_(silo.c.username, silo.c.domain)
         self._count = select(silo.c.username, silo.c.domain, func.count()).group_by(silo.c.username, silo.c.domain)
@@ -395,8 +395,7 @@ class _ReadGauges(Operation[float, Gauges]):
 class MessageRepository:
     """The silo's `Repository` on an engine, for one node.
 
-    `max_messages`: unexpired messages that one owner may have, 0 for any number. `headers_are_text`: the column
-    extra_hdrs holds text, as in Kamailio's table, not bytes, as in ours.
+    `max_messages`: unexpired messages that one owner may have, 0 for any number.
     """
 
     def __init__(
@@ -406,11 +405,10 @@ class MessageRepository:
         node: str,
         *,
         max_messages: int = 0,
-        headers_are_text: bool = False,
     ) -> None:
         self._engine = engine
         self._node = node
-        self._add = _Add(tables, max_messages, headers_are_text)
+        self._add = _Add(tables, max_messages)
         self._delete = _Delete(tables)
         self._record = _Record(tables)
         self._postpone = _Postpone(tables, engine.dialect)

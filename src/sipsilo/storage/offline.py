@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from sipsilo.storage.administration import check_schema
 from sipsilo.storage.messages import MessageRepository
 from sipsilo.storage.opening import create_engine
-from sipsilo.storage.tables import SiloNames, Tables
+from sipsilo.storage.tables import SiloNames
 from sipsilo.storage.urls import parse_url
 
 
@@ -16,9 +16,7 @@ async def open_repository(url: str, names: SiloNames, max_messages: int = 0) -> 
     schema = await check_schema(url, names)
     engine = create_engine(parse_url(url), connections=1, max_pending=10)
     await engine.open()
-    headers_are_text = schema.columns["extra_hdrs"].is_text
-    tables = Tables(schema.names, headers_are_text=headers_are_text)
     try:
-        yield MessageRepository(engine, tables, node="", max_messages=max_messages, headers_are_text=headers_are_text)
+        yield MessageRepository(engine, schema.tables, node="", max_messages=max_messages)
     finally:
         await engine.close()

@@ -76,6 +76,11 @@ class Schema:
     names: SiloNames
     columns: Mapping[str, SiloColumn]
 
+    @property
+    def tables(self) -> Tables:
+        """All tables, for a server's own work."""
+        return Tables(self.names, headers_are_text=self.columns["extra_hdrs"].is_text)
+
 
 Command = Literal["init", "upgrade"]
 

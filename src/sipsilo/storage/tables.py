@@ -63,6 +63,7 @@ class Tables:
 
     def __init__(self, names: SiloNames | None = None, *, headers_are_text: bool = False) -> None:
         self.names = names or SiloNames()
+        self.headers_are_text = headers_are_text
         self.metadata = MetaData()
         self.silo = _silo(self.names, self.metadata, Text() if headers_are_text else _Bytes)
         self.location = _location(self.metadata)
